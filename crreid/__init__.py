@@ -1,0 +1,1 @@
+"""Cross-resolution person re-identification."""
