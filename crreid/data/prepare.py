@@ -1,0 +1,136 @@
+"""From a data set's name to what training and evaluation read: training rows, queries, gallery, pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crreid.data.catalogue import default_low_resolution_cameras, read_dataset
+from crreid.data.checks import check_queries, check_training
+from crreid.data.mlr import MLRSettings, mlr
+from crreid.data.pixels import PixelCache
+from crreid.data.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
+from crreid.data.table import ImageTable
+from crreid.errors import InputError
+
+__all__ = ["DataSettings", "PreparedData", "data_settings", "default_mlr", "load_table", "prepare"]
+
+NATIVE = ("caviar",)  # low resolution as recorded: no camera is shrunk for the test
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which images a run sees; where they lie on this machine is no part of it.
+
+    Attributes:
+        dataset: A name of the catalogue, e.g. `market-1501`.
+        split: Of the data sets that have several (VIPeR, CAVIAR4REID, CUHK03).
+        mlr: The cross-resolution build; None = the data set's own test on high-resolution images.
+        train_identities: Train on so many identities only, drawn with a fixed seed; None = all (100 of `synthetic`).
+        test_identities: The same for the test.
+    """
+
+    dataset: str = "synthetic"
+    split: int = 0
+    mlr: MLRSettings | None = None
+    train_identities: int | None = None
+    test_identities: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedData:
+    """The tables of one run and their decoded images; junk boxes are gone.
+
+    Attributes:
+        name: E.g. `mlr-market-1501`.
+        digest: Of the whole table after the protocol.
+        train: Rows of role train.
+        query: Rows of role query.
+        gallery: Rows of role gallery and, where the protocol keeps them, distractor.
+        pixels: Decoded images of all three.
+    """
+
+    name: str
+    digest: str
+    train: ImageTable
+    query: ImageTable
+    gallery: ImageTable
+    pixels: PixelCache
+
+
+def data_settings(name: str) -> DataSettings:
+    """Settings by the name that notebooks use: `mlr-market-1501` is the MLR build of `market-1501` with its defaults."""
+    if name in NATIVE:
+        return DataSettings(dataset=name, mlr=MLRSettings(cameras=()))
+    if name.startswith("mlr-"):
+        dataset = name.removeprefix("mlr-")
+        return DataSettings(dataset=dataset, mlr=default_mlr(dataset))
+    return DataSettings(dataset=name)
+
+
+def default_mlr(dataset: str) -> MLRSettings:
+    """The recommended build of a data set.
+
+    Market-1501 and DukeMTMC-reID test on images of their test folder alone, as the PS-HRNet release does; the other data
+    sets have one image per person and camera, or use all of the test persons' images.
+    """
+    cameras = default_low_resolution_cameras(dataset)
+    return MLRSettings(cameras=cameras, official_queries=dataset not in ("market-1501", "dukemtmc-reid"))
+
+
+def load_table(settings: DataSettings, root: Path | None) -> ImageTable:
+    """Reads the data set, cuts it to the identities asked for and applies the protocol."""
+    if settings.dataset == "synthetic":
+        sizes = {"train_identities": settings.train_identities, "test_identities": settings.test_identities}
+        chosen = {name: size for name, size in sizes.items() if size is not None}
+        table = synthetic_pedestrians(SyntheticSettings(**chosen))
+    else:
+        table = read_dataset(settings.dataset, root, split=settings.split)
+        table = _limit(table, ("train",), settings.train_identities)
+        table = _limit(table, ("query", "gallery"), settings.test_identities)
+    return table if settings.mlr is None else mlr(table, settings.mlr)
+
+
+def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedData:
+    """Loads the table, checks that it can be trained and tested on, and decodes its images once.
+
+    Args:
+        settings: Which images.
+        root: Folder or file of the data set; None for built-in data.
+        cache: Folder of decoded images.
+
+    Raises:
+        InputError: Naming what is wrong with the data.
+    """
+    table = load_table(settings, root).with_role("train", "query", "gallery", "distractor")
+    for role in ("train", "query", "gallery"):
+        if not (table.rows["role"] == role).any():
+            raise InputError(
+                f"{table.name} has no images of role {role!r}; a run needs train, query and gallery images"
+            )
+    train = table.with_role("train")
+    check_training(train)
+    if settings.mlr is None or not settings.mlr.cameras:
+        check_queries(table)  # a person whom only the low-resolution camera saw is counted as unmatched instead
+    return PreparedData(
+        name=table.name,
+        digest=table.digest,
+        train=train,
+        query=table.with_role("query"),
+        gallery=table.with_role("gallery", "distractor"),
+        pixels=PixelCache(table, cache),
+    )
+
+
+def _limit(table: ImageTable, roles: tuple[str, ...], count: int | None) -> ImageTable:
+    rows = table.rows
+    mine = rows["role"].isin(roles)
+    identities = np.unique(rows.loc[mine, "identity"])
+    if count is None or count >= len(identities):
+        return table
+    if count < 2:
+        raise InputError(f"{table.name}: at least 2 identities are needed, not {count}")
+    chosen = np.random.default_rng(0).choice(identities, count, replace=False)
+    return table.select(~mine | rows["identity"].isin(chosen))

@@ -1,0 +1,89 @@
+"""P × K batches: P identities, K images of each, as the batch-hard triplet loss needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from crreid.errors import InputError
+
+__all__ = ["IdentitySampler", "SampleKey"]
+
+SampleKey = tuple[int, int, int]
+"""(epoch, position in the epoch, row of the table): seeds the augmentation of one sample."""
+
+
+class IdentitySampler(Sampler[list[SampleKey]]):
+    """Draws batches of P different identities with K images each; an epoch sees about every image once.
+
+    An identity's images are shuffled and cut into groups of K, the last one filled up with images drawn again. The groups
+    of one identity lie side by side in a row that is dealt out to the batches in turn, so that no batch holds an identity
+    twice and the number of batches is known beforehand: `len(sampler)` is exact. Fewer than P groups are left over; the
+    shuffle decides which. The batches of an epoch depend on the seed and the epoch alone, so that training resumes at any
+    epoch by `set_epoch`.
+
+    Example:
+        >>> sampler = IdentitySampler([0, 0, 1, 1, 2, 2, 3, 3], 2, 2, seed=0)
+        >>> len(sampler), [len(batch) for batch in sampler]
+        (2, [4, 4])
+    """
+
+    def __init__(
+        self, identities: Sequence[int], identities_per_batch: int, images_per_identity: int, *, seed: int
+    ) -> None:
+        """Groups the rows by identity.
+
+        Args:
+            identities: Identity of each row.
+            identities_per_batch: P, at least 2.
+            images_per_identity: K, at least 2.
+            seed: Of every draw.
+
+        Raises:
+            InputError: P or K below 2, or fewer than P identities.
+        """
+        if identities_per_batch < 2 or images_per_identity < 2:
+            raise InputError(
+                f"batches need at least 2 identities with 2 images, not {identities_per_batch} x {images_per_identity}"
+            )
+        labels = np.asarray(identities)
+        self._rows = [np.flatnonzero(labels == identity) for identity in np.unique(labels)]
+        if len(self._rows) < identities_per_batch:
+            raise InputError(
+                f"a batch of {identities_per_batch} identities needs as many in training; the data have {len(self._rows)}"
+            )
+        self._p, self._k, self._seed, self._epoch = identities_per_batch, images_per_identity, seed, 0
+        self._groups = self._group_counts()
+
+    def _group_counts(self) -> np.ndarray:
+        """Groups of each identity: its images over K, rounded up, but never more than there are batches."""
+        counts = np.array([-(-len(rows) // self._k) for rows in self._rows])
+        while (capped := np.minimum(counts, counts.sum() // self._p)).sum() < counts.sum():
+            counts = capped
+        return counts
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return int(self._groups.sum()) // self._p
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose batches the next iteration yields."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        generator = np.random.default_rng([self._seed, self._epoch])
+        groups: list[np.ndarray] = []
+        for identity in generator.permutation(len(self._rows)):
+            rows = generator.permutation(self._rows[identity])
+            wanted = int(self._groups[identity]) * self._k
+            if wanted > len(rows):
+                rows = np.concatenate([rows, generator.choice(rows, wanted - len(rows))])
+            groups.extend(np.split(rows[:wanted], self._groups[identity]))
+        batches = len(self)
+        position = 0
+        for batch in generator.permutation(batches):
+            rows = np.concatenate(groups[batch : batches * self._p : batches])
+            yield [(self._epoch, position + offset, int(row)) for offset, row in enumerate(rows)]
+            position += len(rows)

@@ -1,0 +1,1 @@
+"""The built-in data set: pedestrians drawn from numbers alone, so that every notebook runs without a download."""

@@ -1,0 +1,97 @@
+"""Data sets by name."""
+
+from pathlib import Path
+
+import pytest
+
+from crreid.data import catalogue
+from crreid.data.catalogue import DATASET_NAMES, default_low_resolution_cameras, read_dataset
+from crreid.errors import InputError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def test_every_name_is_known(tmp_path: Path) -> None:
+    for name in DATASET_NAMES:
+        default_low_resolution_cameras(name)
+        if name != "synthetic":
+            with pytest.raises(InputError, match="expected"):
+                read_dataset(name, tmp_path / "missing")
+            with pytest.raises(InputError, match=f"{name}: expected data_root"):
+                read_dataset(name, None)
+
+
+def test_low_resolution_cameras() -> None:
+    cameras = {name: default_low_resolution_cameras(name) for name in DATASET_NAMES}
+    assert cameras == {
+        "synthetic": (1,),
+        "market-1501": (3,),
+        "dukemtmc-reid": (1,),
+        "cuhk03": (1, 3, 5, 7, 9),
+        "cuhk03-new": (1, 3, 5, 7, 9),
+        "viper": (1,),
+        "caviar": (),
+        "own": (),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "close"), [("market1501", "market-1501"), ("VIPeR", "viper"), ("duke", ""), ("cuhk-03", "cuhk03")]
+)
+def test_unknown_names(name: str, close: str) -> None:
+    message = f"no data set '{name}'; expected one of synthetic, market-1501, .*own" + (f".*{close}" if close else "")
+    with pytest.raises(InputError, match=message):
+        read_dataset(name, None)
+    with pytest.raises(InputError, match=message):
+        default_low_resolution_cameras(name)
+
+
+def test_names_of_tables(tmp_path: Path) -> None:
+    touch(tmp_path / "viper", *(f"cam_{camera}/00{person}_0.bmp" for camera in "ab" for person in range(4)))
+    touch(
+        tmp_path / "duke",
+        "bounding_box_train/0001_c2_f0046182.jpg",
+        "query/0005_c2_f0046985.jpg",
+        "bounding_box_test/0005_c5_f0051341.jpg",
+    )
+    touch(
+        tmp_path / "market",
+        "bounding_box_train/0002_c1s1_000451_03.jpg",
+        "query/0001_c1s1_001051_00.jpg",
+        "bounding_box_test/0001_c2s1_000301_00.jpg",
+    )
+    assert read_dataset("viper", tmp_path / "viper").name == "viper"
+    assert read_dataset("viper", tmp_path / "viper", split=1).notes[0].startswith("split 1 ")
+    assert read_dataset("dukemtmc-reid", tmp_path / "duke").name == "dukemtmc-reid"
+    assert read_dataset("market-1501", tmp_path / "market").name == "market-1501"
+
+
+def test_synthetic_needs_no_root() -> None:
+    assert read_dataset("synthetic", None).name == "synthetic"
+
+
+def test_own_is_a_file_or_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1/a_c1.jpg")
+    (tmp_path / "list.csv").write_text("path,identity,camera,role\ntrain/1/a_c1.jpg,1,1,train\n")
+    assert read_dataset("own", tmp_path).digest == read_dataset("own", tmp_path / "list.csv").digest
+
+
+def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    touch(tmp_path, "mine/train/1/a_c1.jpg")
+    assert len(read_dataset("own", Path("~/mine"))) == 1
+
+
+@pytest.mark.parametrize("name", ["synthetic", "market-1501", "dukemtmc-reid", "cuhk03-new", "own"])
+def test_one_split_only(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no split 1; expected 0, it has one split only"):
+        read_dataset(name, tmp_path, split=1)
+
+
+def test_nothing_heavy_is_imported() -> None:
+    assert not {"h5py", "scipy", "synthetic_pedestrians"} & set(vars(catalogue))

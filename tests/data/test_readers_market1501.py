@@ -1,0 +1,166 @@
+"""Market-1501: official layout and names, as folder and as zip, on generated files."""
+
+import io
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crreid.data.readers.market1501 import OFFICIAL, market1501
+from crreid.errors import InputError
+
+FILES = (
+    "bounding_box_train/0002_c1s1_000451_03.jpg",
+    "bounding_box_train/0002_c2s1_000301_01.jpg",
+    "bounding_box_train/0007_c3s3_077419_03.jpg",
+    "query/0001_c1s1_001051_00.jpg",
+    "bounding_box_test/0001_c2s1_000301_00.jpg",
+    "bounding_box_test/1488_c6s3_094992_01.jpg.jpg",  # the release has such names
+    "bounding_box_test/0000_c4s6_022316_04.jpg",
+    "bounding_box_test/-1_c5s6_022316_11.jpg",
+)
+NOISE = ("bounding_box_test/Thumbs.db", "query/._0001_c1s1_001051_00.jpg", "gt_bbox/9_odd.jpg", "readme.txt")
+
+
+def jpeg(gray: int = 128) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 128), (gray, gray, gray)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def write_folder(folder: Path, names: tuple[str, ...] = FILES + NOISE) -> Path:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(jpeg(number) if name.endswith(".jpg") else b"-")
+    return folder
+
+
+def write_zip(file: Path, prefix: str = "Market-1501-v15.09.15/", names: tuple[str, ...] = FILES + NOISE) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(prefix + name, jpeg(number) if name.endswith(".jpg") else b"-")
+            archive.writestr(f"__MACOSX/{prefix}{name}", b"resource fork")
+    return file
+
+
+def test_labels_and_roles(tmp_path: Path) -> None:
+    table = market1501(write_folder(tmp_path))
+    rows = table.rows.set_index("path")
+    assert sorted(rows.index) == sorted(FILES)
+    assert rows.loc[FILES[0]].tolist() == [2, 1, "train", 1.0]
+    assert rows.loc[FILES[2]].tolist() == [7, 3, "train", 1.0]
+    assert rows.loc[FILES[3]].tolist() == [1, 1, "query", 1.0]
+    assert rows.loc[FILES[4]].tolist() == [1, 2, "gallery", 1.0]
+    assert rows.loc[FILES[5]].tolist() == [1488, 6, "gallery", 1.0]
+    assert rows.loc[FILES[6]].tolist() == [0, 4, "distractor", 1.0]
+    assert rows.loc[FILES[7]].tolist() == [-1, 5, "junk", 1.0]
+
+
+@pytest.mark.parametrize("prefix", ["", "Market-1501-v15.09.15/", "data/Market/"])
+def test_zip_says_the_same_as_the_folder(tmp_path: Path, prefix: str) -> None:
+    folder = market1501(write_folder(tmp_path / "folder"))
+    zipped = market1501(write_zip(tmp_path / "market.zip", prefix))
+    assert zipped.digest == folder.digest
+    for path in FILES:
+        np.testing.assert_array_equal(zipped.source.read(path), folder.source.read(path))
+
+
+@pytest.mark.parametrize("below", ["", "Market-1501-v15.09.15", "datasets/market1501"])
+def test_parent_of_the_folder(tmp_path: Path, below: str) -> None:
+    write_folder(tmp_path / "root" / below)
+    (tmp_path / "root" / "something else").mkdir()
+    table = market1501(tmp_path / "root")
+    assert len(table) == len(FILES)
+    assert table.source.read(FILES[0]).shape == (128, 64, 3)
+
+
+def test_images_are_not_decoded(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    for name in FILES:
+        (tmp_path / name).write_bytes(b"no image")
+    assert len(market1501(tmp_path)) == len(FILES)
+
+
+def test_other_counts_are_a_note(tmp_path: Path) -> None:
+    notes = market1501(write_folder(tmp_path)).notes
+    assert len(notes) == len(OFFICIAL)
+    assert notes[0] == "train: 3 images of 2 identities, where the official data set has 12,936 of 751"
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder or zip; expected the folders bounding_box_train"):
+        market1501(tmp_path / "missing")
+
+
+def test_wrong_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES[:4])  # no bounding_box_test
+    with pytest.raises(InputError, match=r"expected the folders .* bounding_box_test of Market-1501"):
+        market1501(tmp_path)
+
+
+def test_two_copies(tmp_path: Path) -> None:
+    write_folder(tmp_path / "a")
+    write_folder(tmp_path / "b")
+    with pytest.raises(InputError, match="once, but it holds a/ and b/"):
+        market1501(tmp_path)
+
+
+def test_empty_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path, (*FILES[:3], *FILES[4:]))
+    (tmp_path / "query").mkdir()
+    with pytest.raises(InputError, match="no images in query; expected names like 0002_c1s1"):
+        market1501(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["0002_c7s1_000451_03.jpg", "0001_c2_f0046182.jpg", "person.jpg", "-2_c1s1_000451_03.jpg"]
+)
+def test_name_that_does_not_parse(tmp_path: Path, name: str) -> None:
+    write_folder(tmp_path, (*FILES, f"bounding_box_test/{name}"))
+    with pytest.raises(InputError, match=f"cannot read labels from bounding_box_test/{name}"):
+        market1501(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"), [("0000_c1s1_000451_03.jpg", "distractor"), ("-1_c1s1_000451_03.jpg", "junk")]
+)
+def test_box_in_the_wrong_folder(tmp_path: Path, name: str, role: str) -> None:
+    write_folder(tmp_path, (*FILES, f"query/{name}"))
+    with pytest.raises(InputError, match=f"query/{name} is a {role} box"):
+        market1501(tmp_path)
+
+
+def test_truncated_zip(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "market.zip")
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"market\.zip: not a complete zip file"):
+        market1501(file)
+
+
+def test_damaged_member(tmp_path: Path) -> None:
+    file = tmp_path / "market.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in FILES:
+            archive.writestr(name, jpeg())
+        start = archive.getinfo(FILES[0]).header_offset + 30 + len(FILES[0])
+    data = bytearray(file.read_bytes())
+    data[start : start + 40] = b"\xff" * 40
+    file.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="damaged in the zip"):
+        market1501(file).source.read(FILES[0])
+
+
+@pytest.mark.skipif("CRREID_MARKET1501" not in os.environ, reason="CRREID_MARKET1501 names no copy of Market-1501")
+def test_official_counts() -> None:
+    start = time.perf_counter()
+    table = market1501(Path(os.environ["CRREID_MARKET1501"]))
+    assert time.perf_counter() - start < 2
+    assert table.notes == ()
+    summary = table.describe().set_index("role")
+    assert {role: (row["images"], row["identities"]) for role, row in summary.iterrows()} == OFFICIAL
+    gallery = table.with_role("gallery").rows
+    assert gallery["camera"].value_counts().sort_index().tolist() == [2114, 1740, 2822, 890, 2380, 3169]
