@@ -1,0 +1,18 @@
+"""Half precision stops at the losses: distances of thousands of elements lose too much in bfloat16."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["at_least_float32", "without_autocast"]
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor as float32 if its type is narrower; float32 and float64 are returned as they are."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def without_autocast(tensor: Tensor) -> torch.autocast:
+    """Context in which operations on the tensor's device are not cast down."""
+    return torch.autocast(tensor.device.type, enabled=False)

@@ -1,0 +1,74 @@
+"""Pseudo-siamese loss: pulls the low-resolution network's outputs to those of its high-resolution twin.
+
+Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Eq. 11 and Table VII. Differs from the paper: mean over the
+elements of each member, not sum, as in the authors' release. Paper and release differ in the members: both are rows
+of Table VII.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from crreid.errors import InputError
+from crreid.losses.precision import at_least_float32, without_autocast
+
+__all__ = ["MEMBERS", "PAPER_MEMBERS", "RELEASE_MEMBERS", "TwinOutput", "pseudo_siamese_loss"]
+
+MEMBERS = ("seq1", "seq2", "seq3", "seq4", "seq5", "logits")
+"""The ordered set A of the paper: Seq(1) to Seq(5) and the class scores l_c."""
+
+PAPER_MEMBERS = ("seq1", "seq4", "seq5", "logits")
+"""The combination that the paper adopts (last row of Table VII)."""
+
+RELEASE_MEMBERS = MEMBERS
+"""The combination of the authors' release (middle row of Table VII)."""
+
+
+class TwinOutput(Protocol):
+    """What the loss reads of each network's output; `HRNetReIDOutput` is one."""
+
+    @property
+    def sequences(self) -> Sequence[Tensor]:
+        """Seq(1) to Seq(5), each (N, length)."""
+        ...
+
+    @property
+    def logits(self) -> Tensor:
+        """l_c, (N, identities)."""
+        ...
+
+
+def pseudo_siamese_loss(student: TwinOutput, teacher: TwinOutput, members: Sequence[str]) -> Tensor:
+    """Sum over the members of the mean absolute difference of student and teacher (Eq. 11).
+
+    Args:
+        student: Outputs for N restored low-resolution images.
+        teacher: Outputs for the N high-resolution images; no gradient flows into them.
+        members: One or more of MEMBERS, each once; PAPER_MEMBERS or RELEASE_MEMBERS in the published runs.
+
+    Returns:
+        Scalar, float32 or wider; zero when the outputs are equal.
+
+    Raises:
+        InputError: A member is unknown or given twice, there is none, or a shape differs between the two.
+    """
+    if isinstance(members, str) or not members or len(set(members)) < len(members) or not set(members) <= set(MEMBERS):
+        raise InputError(f"members must be one or more of {', '.join(MEMBERS)}, each once, not {members!r}")
+    return torch.stack([_distance(_member(student, name), _member(teacher, name), name) for name in members]).sum()
+
+
+def _member(output: TwinOutput, name: str) -> Tensor:
+    return output.logits if name == "logits" else output.sequences[MEMBERS.index(name)]
+
+
+def _distance(student: Tensor, teacher: Tensor, name: str) -> Tensor:
+    if student.shape != teacher.shape:
+        raise InputError(
+            f"{name} is {tuple(student.shape)} in the student, {tuple(teacher.shape)} in the teacher; expected equal"
+        )
+    with without_autocast(student):
+        return torch.nn.functional.l1_loss(at_least_float32(student), at_least_float32(teacher.detach()))

@@ -1,0 +1,36 @@
+"""Restoration loss: how far a restored image is from the high-resolution one.
+
+Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Eq. 5. Differs from the paper: mean over all elements, not sum; and
+the distance is taken of each image, where Eq. 5 prints an expectation inside the norm.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from crreid.errors import InputError
+from crreid.losses.precision import at_least_float32, without_autocast
+
+__all__ = ["restoration_loss"]
+
+
+def restoration_loss(restored: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference.
+
+    Args:
+        restored: (N, 3, height, width) float, ImageNet-normalised.
+        target: The high-resolution images, same shape and space.
+
+    Returns:
+        Scalar, float32 or wider, in units of the normalised images.
+
+    Raises:
+        InputError: The shapes differ (which would be broadcast silently).
+    """
+    if restored.shape != target.shape:
+        raise InputError(
+            f"restored images are {tuple(restored.shape)}, their targets {tuple(target.shape)}; expected equal"
+        )
+    with without_autocast(restored):
+        return torch.nn.functional.l1_loss(at_least_float32(restored), at_least_float32(target))

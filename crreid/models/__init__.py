@@ -1,0 +1,8 @@
+"""Network architectures: one a file, built from a frozen settings class, never downloading anything.
+
+Every model takes images as (N, 3, height, width) float, RGB, normalised with ImageNet's mean (0.485, 0.456, 0.406)
+and standard deviation (0.229, 0.224, 0.225). That holds for restoration too, whose output lives in the same space.
+
+Initial weights are drawn from torch's default generator, because layers of torch and timm accept no other: seed it
+inside `torch.random.fork_rng()` around the constructor.
+"""

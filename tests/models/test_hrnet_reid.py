@@ -1,0 +1,202 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from crreid.errors import InputError
+from crreid.models.hrnet_reid import BRANCH_CHANNELS, HRNetReID, HRNetReIDSettings
+
+SMALL = HRNetReIDSettings(backbone="hrnet_w18_small")
+LENGTHS = [2048, 1024, 2048, 1024, 6144]
+
+
+def build(settings: HRNetReIDSettings = SMALL, identities: int = 5) -> HRNetReID:
+    torch.manual_seed(0)
+    return HRNetReID(settings, identities).eval()
+
+
+@pytest.fixture(scope="module")
+def network() -> HRNetReID:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+
+
+def windows(size: int, grid: int) -> list[slice]:
+    """Adaptive pooling's windows: floor of the start, ceiling of the end."""
+    return [slice(i * size // grid, -(-(i + 1) * size // grid)) for i in range(grid)]
+
+
+def pooled(maps: np.ndarray, grid: int, reduce: Callable[..., np.ndarray]) -> np.ndarray:
+    rows, columns = windows(maps.shape[2], grid), windows(maps.shape[3], grid)
+    cells = [reduce(maps[:, :, row, column], axis=(2, 3)) for row in rows for column in columns]
+    return np.stack(cells, axis=2).reshape(len(maps), -1)
+
+
+def test_paper_network_has_34414383_parameters_and_uses_all() -> None:
+    paper = build(HRNetReIDSettings(), 751)
+    assert sum(parameter.numel() for parameter in paper.parameters()) == 34_414_383
+    output = paper(torch.randn(2, 3, 64, 32))
+    (sum(s.square().sum() for s in output.sequences) + output.logits.square().sum()).backward()
+    assert [name for name, parameter in paper.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("size", [(256, 128), (64, 32), (32, 32), (96, 160)])
+def test_lengths_do_not_depend_on_the_input_size(network: HRNetReID, size: tuple[int, int]) -> None:
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        output = network(images)
+        assert [sequence.shape[1] for sequence in output.sequences] == LENGTHS
+        assert output.features.shape == (2, 512)
+        assert output.logits.shape == (2, 5)
+        assert network.embed(images).shape == (2, 6656)
+
+
+def test_settings_state_the_lengths() -> None:
+    assert [*SMALL.branch_lengths, SMALL.sequence_length] == LENGTHS
+    assert SMALL.descriptor_length == 6656
+
+
+@pytest.mark.parametrize("grids", [(4, 2, 2, 1), (4, 3, 2, 1)])  # 3: windows of a map of 8 x 4 that overlap
+@pytest.mark.parametrize("pooling", ["both", "average", "maximum"])
+def test_sequences_equal_equation_6_written_with_windows(
+    pooling: str, grids: tuple[int, int, int, int], images: torch.Tensor
+) -> None:
+    length = sum(channels * grid**2 for channels, grid in zip(BRANCH_CHANNELS, grids, strict=True))
+    weights = (0.5, 0.2, 0.3, 0.4)
+    network = build(replace(SMALL, pooling=pooling, grids=grids, sequence_length=length, maximum_weights=weights))
+    with torch.no_grad():
+        maps = [m.numpy() for m in network.backbone(images)]
+        sequences = [s.numpy() for s in network(images).sequences]
+    for branch, (grid, weight) in enumerate(zip(grids, weights, strict=True)):
+        average, maximum = pooled(maps[branch], grid, np.mean), pooled(maps[branch], grid, np.max)
+        expected = {"both": average + weight * maximum, "average": average, "maximum": maximum}[pooling]
+        np.testing.assert_allclose(sequences[branch], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(sequences[4], np.concatenate(sequences[:4], axis=1))
+
+
+def test_embedding_is_seq5_and_feature_in_a_row(network: HRNetReID, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        output, embedding = network(images), network.embed(images)
+    assert torch.equal(embedding, torch.cat((output.sequences[4], output.features), dim=1))
+
+
+def test_feature_is_normalised_before_dropout_and_has_no_activation(images: torch.Tensor) -> None:
+    network = build().train()
+    output = network(torch.cat((images, images.flip(3))))
+    features = output.features
+    torch.testing.assert_close(features.mean(dim=0), torch.zeros(512), atol=1e-4, rtol=0)
+    assert (features < 0).any()
+    assert not (features == 0).any()  # dropout acts behind it
+    assert not torch.allclose(output.logits, network.classifier(features))
+
+
+def test_head_is_initialised_as_stated() -> None:
+    network = build(identities=300)
+    assert network.reduction.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.01)
+    assert network.classifier.weight.std().item() == pytest.approx(0.001, rel=0.02)
+    assert network.classifier.weight.mean().item() == pytest.approx(0, abs=2e-5)
+    assert not network.reduction.bias.any()
+    assert not network.classifier.bias.any()
+
+
+def test_all_batch_normalisation_has_momentum_a_tenth(network: HRNetReID) -> None:
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    assert {layer.momentum for layer in layers} == {0.1}
+
+
+def test_channels_last_gives_the_same(network: HRNetReID, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        expected = network.embed(images)
+        other = build().to(memory_format=torch.channels_last)
+        torch.testing.assert_close(
+            other.embed(images.to(memory_format=torch.channels_last)), expected, rtol=1e-3, atol=1e-3
+        )
+
+
+def test_bfloat16_autocast_points_the_same_way_and_ends_in_float32(network: HRNetReID, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        expected = network.embed(images)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result = network.embed(images)
+    assert result.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(result, expected).min() > 0.995
+
+
+def test_training_step_under_autocast_is_finite(images: torch.Tensor) -> None:
+    network = build().train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = network(images)
+    output.logits.float().square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+def test_equal_seeds_give_equal_networks(network: HRNetReID, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        assert torch.equal(build().embed(images), network.embed(images))
+
+
+def test_construction_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **keywords: object) -> None:
+        raise AssertionError("network access")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    build()
+
+
+def test_grids_of_the_released_student_are_refused() -> None:
+    with pytest.raises(InputError, match=r"7,424.*6,144.*defect of the released code"):
+        HRNetReID(replace(SMALL, grids=(4, 3, 2, 1)), 5)
+
+
+def test_other_grids_work_when_the_length_is_declared(images: torch.Tensor) -> None:
+    network = build(replace(SMALL, grids=(4, 3, 2, 1), sequence_length=7424))
+    with torch.no_grad():
+        assert network.embed(images).shape == (2, 7936)
+
+
+def test_grid_larger_than_its_map_is_refused() -> None:
+    network = build(replace(SMALL, grids=(1, 1, 1, 2), sequence_length=4992))
+    with pytest.raises(InputError, match=r"64 x 32 pixels are too small: .* branch 4 has 2 x 1 .* 2 x 2"):
+        network(torch.randn(1, 3, 64, 32))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 16, 16), (1, 3, 100, 64), (1, 3, 0, 0)])
+def test_sizes_that_do_not_fit_are_refused(network: HRNetReID, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"multiples of 32|too small"):
+        network(torch.randn(shape))
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 32), (1, 1, 64, 32)])
+def test_shapes_that_are_no_images_are_refused(network: HRNetReID, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="shape"):
+        network.embed(torch.randn(shape))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("backbone", "resnet50"),
+        ("backbone", "hrnet_w33"),
+        ("pooling", "median"),
+        ("grids", (4, 2, 2)),
+        ("grids", (4, 2, 2, 0)),
+        ("maximum_weights", (0.5,)),
+        ("dropout", 1.0),
+        ("feature_length", 0),
+        ("sequence_length", 6143),
+    ],
+)
+def test_bad_settings_are_named(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=field):
+        HRNetReIDSettings(**{field: value})
+
+
+def test_a_classifier_needs_identities() -> None:
+    with pytest.raises(InputError, match="identity"):
+        HRNetReID(SMALL, 0)

@@ -1,0 +1,145 @@
+import math
+
+import pytest
+import torch
+
+from crreid.errors import InputError
+from crreid.models.channel_attention import ChannelAttention
+from crreid.models.vdsr import VDSR, VDSRSettings
+
+SMALL = VDSRSettings(depth=4, width=8, attention_channels=2)
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(("attention_channels", "count"), [(4, 677_448), (None, 667_008), (16, 705_312)])
+def test_parameter_counts(attention_channels: int | None, count: int) -> None:
+    assert parameters(VDSR(VDSRSettings(attention_channels=attention_channels))) == count
+
+
+def test_attention_of_the_paper_has_580_parameters() -> None:
+    assert parameters(ChannelAttention(64, 4)) == 580
+
+
+def test_attention_equals_equations_2_to_4_written_as_loops() -> None:
+    torch.manual_seed(0)
+    attention = ChannelAttention(3, 2)
+    maps = torch.randn(2, 3, 4, 5)
+    result = attention(maps)
+    down, up = attention.reduce, attention.expand
+    for image in range(2):
+        z = [maps[image, c].sum().item() / 20 for c in range(3)]
+        hidden = [
+            max(0.0, sum(down.weight[k, c].item() * z[c] for c in range(3)) + down.bias[k].item()) for k in range(2)
+        ]
+        for c in range(3):
+            score = sum(up.weight[c, k].item() * hidden[k] for k in range(2)) + up.bias[c].item()
+            expected = maps[image, c] / (1 + math.exp(-score))
+            torch.testing.assert_close(result[image, c], expected)
+
+
+def test_layers_stand_in_the_order_of_the_release() -> None:
+    network = VDSR(VDSRSettings())
+    kinds = [type(module) for module in network.middle[0]]
+    assert kinds == [torch.nn.Conv2d, ChannelAttention, torch.nn.ReLU]
+    assert len(network.middle) == 18
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert len(convolutions) == 20
+    assert all(c.bias is None and c.padding == (1, 1) and c.stride == (1, 1) for c in convolutions)
+
+
+def test_initial_weights_have_the_stated_deviation() -> None:
+    torch.manual_seed(0)
+    network = VDSR(VDSRSettings())
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            side = module.kernel_size[0]
+            expected = math.sqrt(2 / (side * side * module.out_channels))
+            # five standard errors of an estimated deviation
+            tolerance = 5 * expected / math.sqrt(2 * module.weight.numel())
+            assert abs(module.weight.std(correction=0).item() - expected) < tolerance
+
+
+@pytest.mark.parametrize("size", [(16, 8), (7, 5), (1, 1)])
+def test_output_has_the_size_of_the_input(size: tuple[int, int]) -> None:
+    assert VDSR(SMALL)(torch.randn(2, 3, *size)).shape == (2, 3, *size)
+
+
+def test_output_is_input_plus_residual_without_clamp() -> None:
+    network = VDSR(SMALL)
+    torch.nn.init.zeros_(network.last.weight)
+    images = torch.randn(1, 3, 8, 8) * 100
+    assert torch.equal(network(images), images)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    torch.manual_seed(1)
+    network = VDSR(SMALL)
+    network(torch.randn(2, 3, 8, 8)).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize("attention_channels", [4, None])
+def test_identity_initialisation_starts_at_the_identity(attention_channels: int | None) -> None:
+    settings = VDSRSettings(width=16, attention_channels=attention_channels, initialisation="identity")
+    images = torch.randn(1, 3, 8, 8)
+    assert torch.equal(VDSR(settings)(images), images)
+
+
+def test_identity_initialisation_lets_gradients_through_the_attention() -> None:
+    norms = {}
+    images, target = torch.randn(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for initialisation in ("release", "identity"):
+        torch.manual_seed(0)
+        network = VDSR(VDSRSettings(width=32, initialisation=initialisation))
+        torch.nn.functional.l1_loss(network(images), target).backward()
+        norms[initialisation] = torch.nn.utils.get_total_norm([p.grad for p in network.parameters()]).item()
+    assert norms["release"] < 1e-4
+    assert norms["identity"] > 1e-3
+
+
+def test_plain_network_has_no_attention() -> None:
+    network = VDSR(VDSRSettings(depth=3, width=4, attention_channels=None))
+    assert not any(isinstance(module, ChannelAttention) for module in network.modules())
+
+
+def test_bfloat16_autocast_and_channels_last_stay_close() -> None:
+    torch.manual_seed(0)
+    network = VDSR(SMALL)
+    images = torch.randn(2, 3, 16, 8)
+    expected = network(images)
+    torch.testing.assert_close(network(images.to(memory_format=torch.channels_last)), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = network(images)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, expected, rtol=0.02, atol=0.05)
+
+
+def test_equal_seeds_give_equal_networks() -> None:
+    images = torch.randn(1, 3, 8, 8)
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        outputs.append(VDSR(SMALL)(images))
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("depth", 1), ("width", 0), ("attention_channels", 0), ("initialisation", "zero")]
+)
+def test_bad_settings_are_named(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=field):
+        VDSRSettings(**{field: value})
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8)])
+def test_bad_input_is_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="shape"):
+        VDSR(SMALL)(torch.randn(shape))
+
+
+def test_attention_without_channels_is_refused() -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        ChannelAttention(8, 0)
