@@ -1,0 +1,1 @@
+"""From embeddings and distances to scores: ranking, protocols, distances."""

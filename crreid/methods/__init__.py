@@ -1,0 +1,1 @@
+"""One system of the literature a file: its networks, its losses with their weights, how it embeds and compares."""

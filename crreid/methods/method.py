@@ -1,0 +1,85 @@
+"""What every method offers to training and evaluation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from crreid.data.pairs import PairBatch
+
+__all__ = ["Method", "MethodSettings", "cosine_distances", "parameter_group"]
+
+
+class Method(nn.Module, ABC):
+    """One system: networks as submodules, losses of a batch, a descriptor and a distance.
+
+    Images everywhere are (N, 3, H, W) float, normalised with ImageNet's mean and deviation.
+    """
+
+    @abstractmethod
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        """Who is optimised: a list of parameter groups (`parameter_group`) for each player.
+
+        Most methods have one player; adversarial ones have several, which take their steps in this order.
+        """
+
+    @abstractmethod
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        """Weighted loss terms of one player for a batch, scalars; the player minimises their sum."""
+
+    @abstractmethod
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        """Descriptors (N, D) of images whose rates (N,) are known, in evaluation mode."""
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        """Restored images (N, 3, H, W), or None for a method that restores nothing."""
+        return None
+
+    def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
+        """Distances (Q, G) between descriptors (Q, D) and (G, D); by default one minus the cosine."""
+        return cosine_distances(query, gallery)
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """All that training changes; a frozen teacher is left out."""
+        return self.state_dict()
+
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Undoes `trained_state`."""
+        self.load_state_dict(state)
+
+
+class MethodSettings(Protocol):
+    """Frozen settings of a method; they name it and build it."""
+
+    @property
+    def title(self) -> str:
+        """How tables call it."""
+        ...
+
+    def build(self, identities: int, teacher: Method | None = None) -> Method:
+        """Networks with fresh weights from torch's global generator, for so many training identities."""
+        ...
+
+    @property
+    def backbone_name(self) -> str:
+        """timm's name of the backbone, by which it knows pretrained weights."""
+        ...
+
+    def weights_target(self, method: Method) -> nn.Module:
+        """The part of a built method that takes pretrained weights."""
+        ...
+
+
+def parameter_group(module: nn.Module, learning_rate_scale: float = 1.0) -> dict[str, Any]:
+    """The trainable parameters of a module, learning at the schedule's rate times a scale."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return {"params": parameters, "learning_rate_scale": learning_rate_scale}
+
+
+def cosine_distances(query: Tensor, gallery: Tensor) -> Tensor:
+    """1 - cosine similarity of every pair: (Q, D), (G, D) -> (Q, G) float32 in [0, 2]."""
+    query, gallery = (torch.nn.functional.normalize(features.float(), dim=1) for features in (query, gallery))
+    return 1 - query @ gallery.T

@@ -1,0 +1,230 @@
+"""PS-HRNet (Zhang et al., "Deep High-Resolution Representation Learning for Cross-Resolution Person Re-identification",
+arXiv 2105.11722): restore, describe at four resolutions, and follow a twin that saw the sharp image.
+
+Phase 1 trains HRNet-ReID-H on high-resolution images with L_ID (Eq. 10): `HRNetReIDHigh`. Phase 2 trains VDSR-CA and
+HRNet-ReID-L on low-resolution images with L_ID + lambda_SR L_SR + lambda_PS L_PS (Eq. 12), HRNet-ReID-H frozen:
+`PSHRNet`. Rows of Table II: `restoration=None` is ID, `pseudo_siamese_weight=0` is SR+ID, the defaults are SR+ID+PS.
+
+Where the paper's text and the authors' released code differ, the default is named at each setting. Two sentences of the
+text cannot be meant and have no setting: that HRNet-ReID-H trains on L_ID in phase 2 (only L has an optimiser in the
+release, and Fig. 2 shows H as the guide), and that the phases alternate (Algorithm 1 and the release run one after the
+other). Losses are means where the equations print sums: with sums the published weights would be meaningless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
+from crreid.losses.cross_entropy import label_smoothing_cross_entropy
+from crreid.losses.pseudo_siamese import PAPER_MEMBERS, pseudo_siamese_loss
+from crreid.losses.restoration import restoration_loss
+from crreid.losses.triplet import sequence_triplet
+from crreid.methods.method import Method, parameter_group
+from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
+from crreid.models.vdsr import VDSR, VDSRSettings
+
+__all__ = ["HRNetReIDHigh", "IdentityLoss", "PSHRNet"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityLoss:
+    """L_ID, Eq. 10: cross entropy with label smoothing (Eq. 8, 9) plus batch-hard triplets on Seq1 to Seq5 (Eq. 7).
+
+    Attributes:
+        cross_entropy_weight: lambda_CE, both sources (the release of phase 1 alone uses 1).
+        triplet_weight: lambda_BH, on the sum over the sequences.
+        margin: m in Eq. 7. Release 0.3, paper 0.1.
+        smoothing: epsilon in Eq. 9.
+        sequences: Which of Seq1 to Seq5 are pulled together (the release of phase 1 alone: Seq1 to Seq4).
+    """
+
+    cross_entropy_weight: float = 1.15
+    triplet_weight: float = 0.2
+    margin: float = 0.3
+    smoothing: float = 0.1
+    sequences: tuple[int, ...] = (1, 2, 3, 4, 5)
+
+    def terms(self, output: HRNetReIDOutput, labels: Tensor) -> dict[str, Tensor]:
+        """Weighted terms `ce` and `triplet`, scalars, for the output of N images and their labels (N,)."""
+        cross_entropy = label_smoothing_cross_entropy(output.logits, labels, self.smoothing)
+        chosen = tuple(output.sequences[number - 1] for number in self.sequences)
+        triplet = sequence_triplet(chosen, labels, self.margin)
+        return {"ce": self.cross_entropy_weight * cross_entropy, "triplet": self.triplet_weight * triplet}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HRNetReIDHigh:
+    """Phase 1: HRNet-ReID-H, trained on high-resolution images. Tested as it is, it is the row "teacher alone".
+
+    Attributes:
+        network: The architecture.
+        identity: L_ID.
+    """
+
+    network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
+    identity: IdentityLoss = field(default_factory=IdentityLoss)
+
+    @property
+    def title(self) -> str:
+        """As Table II would call it."""
+        return "HRNet-ReID-H alone"
+
+    def build(self, identities: int, teacher: Method | None = None) -> HighResolutionNetwork:
+        """Fresh networks; `teacher` is not used."""
+        return HighResolutionNetwork(self, identities)
+
+    @property
+    def backbone_name(self) -> str:
+        """The HRNet's name in timm."""
+        return self.network.backbone
+
+    def weights_target(self, method: Method) -> nn.Module:
+        """The HRNet backbone takes pretrained weights."""
+        assert isinstance(method, HighResolutionNetwork)
+        backbone: nn.Module = method.network.backbone
+        return backbone
+
+
+class HighResolutionNetwork(Method):
+    """HRNet-ReID on sharp images."""
+
+    def __init__(self, settings: HRNetReIDHigh, identities: int) -> None:
+        """Builds the network for so many training identities."""
+        super().__init__()
+        self.settings = settings
+        self.network = HRNetReID(settings.network, identities)
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        """One player, one group."""
+        return {"network": [parameter_group(self.network)]}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        """L_ID on the high-resolution images."""
+        return self.settings.identity.terms(self.network(batch.high), batch.labels)
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        """Seq5 and l_f: (N, 6656)."""
+        return self.network.embed(images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PSHRNet:
+    """Phase 2: VDSR-CA and HRNet-ReID-L on low-resolution images, guided by a frozen HRNet-ReID-H.
+
+    Attributes:
+        network: Architecture of HRNet-ReID-L; the teacher's must be the same.
+        restoration: VDSR-CA; None feeds the enlarged low-resolution image to the network (row ID).
+        identity: L_ID, on HRNet-ReID-L only.
+        restoration_weight: lambda_SR.
+        pseudo_siamese_weight: lambda_PS; 0 needs no teacher.
+        members: C in Eq. 11. Paper's best row: Seq1, Seq4, Seq5, logits; the release: all six.
+        restoration_learning_rate_scale: Of VDSR-CA against the schedule's rate. The release ends up with 1 (its loop
+            writes one rate to all groups), the paper says 0.1.
+        student_from_teacher: Start HRNet-ReID-L from the teacher instead of from the pretrained weights (neither source).
+    """
+
+    network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
+    restoration: VDSRSettings | None = field(default_factory=VDSRSettings)
+    identity: IdentityLoss = field(default_factory=IdentityLoss)
+    restoration_weight: float = 0.5
+    pseudo_siamese_weight: float = 0.5
+    members: tuple[str, ...] = PAPER_MEMBERS
+    restoration_learning_rate_scale: float = 1.0
+    student_from_teacher: bool = False
+
+    @property
+    def title(self) -> str:
+        """As Table II calls the row."""
+        parts = ["SR"] * (self.restoration is not None) + ["ID"] + ["PS"] * (self.pseudo_siamese_weight > 0)
+        return "+".join(parts)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a trained HRNet-ReID-H is part of the run."""
+        return self.pseudo_siamese_weight > 0 or self.student_from_teacher
+
+    def build(self, identities: int, teacher: Method | None = None) -> PseudoSiameseNetwork:
+        """Fresh student networks around a trained teacher."""
+        if self.needs_teacher and not isinstance(teacher, HighResolutionNetwork):
+            raise InputError(f"PS-HRNet's row {self.title} needs a trained HRNet-ReID-H as teacher")
+        network = teacher.network if isinstance(teacher, HighResolutionNetwork) and self.needs_teacher else None
+        return PseudoSiameseNetwork(self, identities, network)
+
+    @property
+    def backbone_name(self) -> str:
+        """The HRNet's name in timm."""
+        return self.network.backbone
+
+    def weights_target(self, method: Method) -> nn.Module:
+        """The student's HRNet backbone takes pretrained weights."""
+        assert isinstance(method, PseudoSiameseNetwork)
+        backbone: nn.Module = method.network.backbone
+        return backbone
+
+
+class PseudoSiameseNetwork(Method):
+    """VDSR-CA, HRNet-ReID-L and the frozen twin."""
+
+    def __init__(self, settings: PSHRNet, identities: int, teacher: HRNetReID | None) -> None:
+        """Builds the student for so many training identities around a trained teacher (or none)."""
+        super().__init__()
+        self.settings = settings
+        self.restoration = None if settings.restoration is None else VDSR(settings.restoration)
+        self.network = HRNetReID(settings.network, identities)
+        self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()
+        if settings.student_from_teacher and teacher is not None:
+            self.network.load_state_dict(teacher.state_dict())
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the student's mode; the teacher's moving statistics never move."""
+        super().train(mode)
+        if self.teacher is not None:
+            self.teacher.eval()
+        return self
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        """One player: the network, and the restoration module at its own rate."""
+        groups = [parameter_group(self.network)]
+        if self.restoration is not None:
+            groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
+        return {"network": groups}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        """The terms of Eq. 12: `ce`, `triplet`, and as the settings say `sr` and `ps`."""
+        settings = self.settings
+        images, terms = batch.low, dict[str, Tensor]()
+        if self.restoration is not None:
+            images = self.restoration(batch.low)
+            terms["sr"] = settings.restoration_weight * restoration_loss(images, batch.high)
+        student: HRNetReIDOutput = self.network(images)
+        terms |= settings.identity.terms(student, batch.labels)
+        if settings.pseudo_siamese_weight > 0:
+            assert self.teacher is not None
+            with torch.no_grad():
+                teacher = self.teacher(batch.high)
+            terms["ps"] = settings.pseudo_siamese_weight * pseudo_siamese_loss(student, teacher, settings.members)
+        return terms
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        """VDSR-CA's output, (N, 3, H, W)."""
+        return None if self.restoration is None else self.restoration(images).float()
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        """Seq5 and l_f of the restored image, whatever its rate: (N, 6656). Gallery images pass VDSR-CA too."""
+        restored = images if self.restoration is None else self.restoration(images)
+        return self.network.embed(restored)
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Everything but the teacher."""
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("teacher.")}
+
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Loads the student; the teacher stays."""
+        teacher = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
+        self.load_state_dict(state | teacher)

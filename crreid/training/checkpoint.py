@@ -1,0 +1,45 @@
+"""Checkpoints at the end of an epoch: written whole or not at all, read without unpickling anything but tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from crreid.errors import InputError
+from crreid.files import write_atomically
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+
+def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
+    """Writes the state of a training.
+
+    Args:
+        file: Replaced in one step.
+        state: Tensors, numbers, strings and containers of them.
+
+    Raises:
+        InputError: The disk is full or the file not writable; the previous checkpoint is untouched.
+    """
+
+    def write(stream: BinaryIO) -> None:
+        torch.save(state, stream)
+
+    write_atomically(file, write)
+
+
+def load_checkpoint(file: Path, device: torch.device) -> dict[str, Any] | None:
+    """Reads what `save_checkpoint` wrote, or None where there is no file.
+
+    Raises:
+        InputError: The file is no checkpoint.
+    """
+    if not file.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many types on broken files
+        raise InputError(f"{file}: not a checkpoint of crreid ({error}); delete it to train from the start") from error
+    return state

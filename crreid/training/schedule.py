@@ -1,0 +1,57 @@
+"""When a run learns how fast: epochs, batches and learning rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Schedule"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Stochastic gradient descent as PS-HRNet was trained; every field is part of a run's name.
+
+    Attributes:
+        epochs: The release trains epochs 0 to 70.
+        identities_per_batch: P. Release 6, paper 4.
+        images_per_identity: K. Release 4, paper 6.
+        learning_rate: Peak. Both sources 8.5e-3 for HRNet; see the method's settings for that of the SR module.
+        warmup_epochs: First epochs at `warmup_learning_rate`. In the release only.
+        warmup_learning_rate: Constant through the warm-up, or where `ramp` is set the rate it starts from.
+        ramp: Rise linearly to the peak during the warm-up instead of jumping there (neither source).
+        decay: `steps` multiplies by `decay_factor` at each milestone (both sources); `cosine` goes down to zero.
+        milestones: Epochs from which the rate is lower.
+        decay_factor: 0.1 in both sources.
+        momentum: Of Nesterov's kind.
+        weight_decay: On all parameters.
+        precision: `bf16` runs the networks under autocast, losses stay float32; the release uses fp16 (apex O1).
+    """
+
+    epochs: int = 71
+    identities_per_batch: int = 6
+    images_per_identity: int = 4
+    learning_rate: float = 8.5e-3
+    warmup_epochs: int = 5
+    warmup_learning_rate: float = 3e-4
+    ramp: bool = False
+    decay: Literal["steps", "cosine"] = "steps"
+    milestones: tuple[int, ...] = (30, 60)
+    decay_factor: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, 0 <= epoch < epochs."""
+        if epoch < self.warmup_epochs:
+            if not self.ramp:
+                return self.warmup_learning_rate
+            share = epoch / self.warmup_epochs
+            return self.warmup_learning_rate + share * (self.learning_rate - self.warmup_learning_rate)
+        if self.decay == "steps":
+            return self.learning_rate * self.decay_factor ** sum(epoch >= milestone for milestone in self.milestones)
+        progress = (epoch - self.warmup_epochs) / max(1, self.epochs - self.warmup_epochs)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
