@@ -1,0 +1,168 @@
+"""What a notebook works with: its parameters turned into a profile and a workspace, and a place for what it renders."""
+
+from __future__ import annotations
+
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from crreid.data.catalogue import DATASET_NAMES
+from crreid.errors import InputError
+from crreid.files import write_atomically
+from crreid.models.weights import digest_of_file
+from crreid.profiles import Profile, profile_settings
+from crreid.runs import Record, Run, TrainedRun, Workspace, measure, trained
+
+__all__ = ["Session", "default_results_dir", "open_session"]
+
+BUILT_IN = ("synthetic", "mlr-synthetic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One rendering of one item of the study.
+
+    Attributes:
+        item: The notebook's name, e.g. `table2_loss_ablation`.
+        dataset: E.g. `mlr-synthetic`.
+        profile: Settings of all runs.
+        workspace: Folders and device.
+        seeds: Every row is trained once for each.
+        weights: Where backbones start: `random`, `timm` or `file <sha256>`.
+        artefacts: Files written so far.
+    """
+
+    item: str
+    dataset: str
+    profile: Profile
+    workspace: Workspace
+    seeds: tuple[int, ...]
+    weights: str
+    artefacts: list[Path] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """`results/<profile>/<dataset>`."""
+        return self.workspace.results_dir / self.profile.name / self.dataset
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images are the built-in ones, which may be shown to anyone."""
+        return self.dataset in BUILT_IN
+
+    def measure(self, runs: dict[str, list[Run]]) -> dict[str, list[Record]]:
+        """The records of every row's runs, one a seed; what is not on record is trained."""
+        return {row: [measure(run, self.workspace) for run in of_row] for row, of_row in runs.items()}
+
+    def trained(self, run: Run) -> TrainedRun:
+        """The trained method of a run, for pictures."""
+        return trained(run, self.workspace)
+
+    def save_table(self, tidy: pd.DataFrame, shown: pd.DataFrame, name: str = "") -> None:
+        """Writes `<name>.csv` (tidy numbers) and `<name>.md` (the table as shown); the item's name by default."""
+        stem = self.folder / (name or self.item)
+        self._write(stem.with_suffix(".csv"), tidy.to_csv(index=False))
+        self._write(stem.with_suffix(".md"), shown.to_markdown(index=False, disable_numparse=True) + "\n")
+
+    def save_figure(self, figure: Figure, name: str = "", *, shows_people: bool = False) -> None:
+        """Writes `<name>.svg` and `<name>.png`.
+
+        A figure that shows images of a data set with terms of use goes below the runs' folder, which is never
+        published, and not into the results.
+        """
+        folder = self.folder
+        private = shows_people and not self.synthetic
+        if private:
+            folder = self.workspace.runs_dir / "private" / self.profile.name / self.dataset
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix in (".svg", ".png"):
+            file = folder / f"{name or self.item}{suffix}"
+            figure.savefig(file, metadata={"Date": None} if suffix == ".svg" else None)
+            self.artefacts.append(file)
+        if private:
+            plt.close(figure)
+            print(
+                f"images of {self.dataset} may not be published: the figure is {folder.name}/{name or self.item} in runs/"
+            )
+
+    def check_artefacts(self) -> pd.DataFrame:
+        """The files written, with their sizes; the last cell of every notebook.
+
+        Raises:
+            AssertionError: Nothing was written, or a file is missing or empty, or a table holds no finite number.
+        """
+        assert self.artefacts, f"{self.item} wrote nothing"
+        for file in self.artefacts:
+            assert file.is_file() and file.stat().st_size > 0, f"{file.name} is missing or empty"
+            if file.suffix == ".csv":
+                numbers = pd.read_csv(file).select_dtypes("number")
+                assert numbers.notna().any(axis=None), f"{file.name} holds no finite number"
+        sizes = [(file.name, f"{file.stat().st_size / 1024:.1f} kB") for file in self.artefacts]
+        return pd.DataFrame(sizes, columns=["file", "size"])
+
+    def _write(self, file: Path, text: str) -> None:
+        write_atomically(file, text.encode())
+        self.artefacts.append(file)
+
+
+def open_session(
+    item: str,
+    *,
+    profile: str = "quick",
+    dataset: str = "mlr-synthetic",
+    data_root: str = "",
+    device: str = "auto",
+    seeds: Sequence[int] = (),
+    weights: str = "random",
+    results_dir: str = "",
+    force: bool = False,
+) -> Session:
+    """Turns a notebook's parameters into a session.
+
+    Args:
+        item: The notebook's name.
+        profile: `smoke`, `quick`, `reduced` or `paper`.
+        dataset: A data set of the catalogue, `mlr-` before it for its cross-resolution build.
+        data_root: Folder or file of the data set; empty for built-in data.
+        device: `auto`, `cpu` or `cuda`.
+        seeds: Trainings of every row; empty for the profile's number.
+        weights: `random`, `timm`, or a local file of backbone weights.
+        results_dir: Where results go; empty for the checkout's `results/`.
+        force: Train again what is on record.
+
+    Raises:
+        InputError: A value that cannot be used.
+    """
+    if dataset.removeprefix("mlr-") not in DATASET_NAMES:
+        raise InputError(
+            f"unknown data set {dataset!r}; expected one of {', '.join(DATASET_NAMES)}, or mlr- and one of them"
+        )
+    settings = profile_settings(profile, dataset)
+    results = Path(results_dir).expanduser().resolve() if results_dir else default_results_dir()
+    file = None if weights in ("random", "timm") else Path(weights).expanduser().resolve()
+    return Session(
+        item=item,
+        dataset=dataset,
+        profile=settings,
+        workspace=Workspace(
+            results_dir=results,
+            runs_dir=results / "runs" if results_dir else results.parent / "runs",
+            data_root=Path(data_root).expanduser().resolve() if data_root else None,
+            device=device,
+            weights_file=file,
+            force=force,
+        ),
+        seeds=tuple(seeds) or tuple(range(settings.seeds)),
+        weights=weights if file is None else f"file {digest_of_file(file)}",
+    )
+
+
+def default_results_dir() -> Path:
+    """`results/` of the checkout that this package lies in, or of the working directory where it was installed."""
+    checkout = Path(__file__).resolve().parents[2]
+    return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "results"
