@@ -1,7 +1,7 @@
 """Sizes of the study: `paper` is what the paper did, the others say what they reduce.
 
-A profile is a function of the data set's name that returns settings; `Profile.reductions` lists every setting that differs
-from the paper's, and notebooks print that list at the top.
+A profile is a function of the data set's name that returns settings; `Profile.reductions` lists every setting that
+differs from the paper's, and notebooks print that list at the top.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def profile_settings(name: str, dataset: str) -> Profile:
     """The settings of a profile on a data set.
 
     Args:
-        name: `smoke` (seconds, for tests), `quick` (minutes, built-in data), `reduced` (real data on two processor cores
-            within an hour) or `paper`.
+        name: `smoke` (seconds, for tests), `quick` (minutes, built-in data), `reduced` (real data on two processor
+            cores within an hour) or `paper`.
         dataset: E.g. `mlr-synthetic`, `mlr-market-1501`, `caviar`.
 
     Raises:

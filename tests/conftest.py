@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
+
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From files on disk to batches: image tables, the MLR protocol, pairs."""

@@ -2,7 +2,8 @@
 
 Jiao et al. (SING, AAAI 2018) made every image of one camera low resolution by a rate of 2, 3 or 4 and asked for the
 same persons in the other cameras, at high resolution. Nobody published the files; builds differ in camera, rates,
-filter and gallery. Here each of these is a setting, and a manifest written by `write_manifest` rebuilds the same images.
+filter and gallery. Here each of these is a setting, and a manifest written by `write_manifest` rebuilds the same
+images.
 """
 
 from __future__ import annotations

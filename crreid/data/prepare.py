@@ -12,6 +12,7 @@ from crreid.data.checks import check_queries, check_training
 from crreid.data.mlr import MLRSettings, mlr
 from crreid.data.pixels import PixelCache
 from crreid.data.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
+from crreid.data.synthetic.renderer import RENDERER_VERSION
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
@@ -30,6 +31,7 @@ class DataSettings:
         mlr: The cross-resolution build; None = the data set's own test on high-resolution images.
         train_identities: Train on so many identities only, drawn with a fixed seed; None = all (100 of `synthetic`).
         test_identities: The same for the test.
+        version: Of built-in data, whose pixels another version may draw differently; empty for files.
     """
 
     dataset: str = "synthetic"
@@ -37,6 +39,7 @@ class DataSettings:
     mlr: MLRSettings | None = None
     train_identities: int | None = None
     test_identities: int | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +64,19 @@ class PreparedData:
 
 
 def data_settings(name: str) -> DataSettings:
-    """Settings by the name that notebooks use: `mlr-market-1501` is the MLR build of `market-1501` with its defaults."""
+    """Settings by the name that notebooks use: `mlr-market-1501` is the default MLR build of `market-1501`."""
     if name in NATIVE:
-        return DataSettings(dataset=name, mlr=MLRSettings(cameras=()))
-    if name.startswith("mlr-"):
-        dataset = name.removeprefix("mlr-")
-        return DataSettings(dataset=dataset, mlr=default_mlr(dataset))
-    return DataSettings(dataset=name)
+        return DataSettings(dataset=name, mlr=MLRSettings())
+    dataset = name.removeprefix("mlr-")
+    version = RENDERER_VERSION if dataset == "synthetic" else ""
+    return DataSettings(dataset=dataset, mlr=None if name == dataset else default_mlr(dataset), version=version)
 
 
 def default_mlr(dataset: str) -> MLRSettings:
     """The recommended build of a data set.
 
-    Market-1501 and DukeMTMC-reID test on images of their test folder alone, as the PS-HRNet release does; the other data
-    sets have one image per person and camera, or use all of the test persons' images.
+    Market-1501 and DukeMTMC-reID test on images of their test folder alone, as the PS-HRNet release does; the other
+    data sets have one image per person and camera, or use all of the test persons' images.
     """
     cameras = default_low_resolution_cameras(dataset)
     return MLRSettings(cameras=cameras, official_queries=dataset not in ("market-1501", "dukemtmc-reid"))

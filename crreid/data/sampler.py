@@ -18,11 +18,11 @@ SampleKey = tuple[int, int, int]
 class IdentitySampler(Sampler[list[SampleKey]]):
     """Draws batches of P different identities with K images each; an epoch sees about every image once.
 
-    An identity's images are shuffled and cut into groups of K, the last one filled up with images drawn again. The groups
-    of one identity lie side by side in a row that is dealt out to the batches in turn, so that no batch holds an identity
-    twice and the number of batches is known beforehand: `len(sampler)` is exact. Fewer than P groups are left over; the
-    shuffle decides which. The batches of an epoch depend on the seed and the epoch alone, so that training resumes at any
-    epoch by `set_epoch`.
+    An identity's images are shuffled and cut into groups of K, the last one filled up with images drawn again. The
+    groups of one identity lie side by side in a row that is dealt out to the batches in turn, so that no batch holds an
+    identity twice and the number of batches is known beforehand: `len(sampler)` is exact. Fewer than P groups are left
+    over; the shuffle decides which. The batches of an epoch depend on the seed and the epoch alone, so that training
+    resumes at any epoch by `set_epoch`.
 
     Example:
         >>> sampler = IdentitySampler([0, 0, 1, 1, 2, 2, 3, 3], 2, 2, seed=0)
@@ -52,7 +52,8 @@ class IdentitySampler(Sampler[list[SampleKey]]):
         self._rows = [np.flatnonzero(labels == identity) for identity in np.unique(labels)]
         if len(self._rows) < identities_per_batch:
             raise InputError(
-                f"a batch of {identities_per_batch} identities needs as many in training; the data have {len(self._rows)}"
+                f"a batch of {identities_per_batch} identities needs as many in training; "
+                f"the data have {len(self._rows)}"
             )
         self._p, self._k, self._seed, self._epoch = identities_per_batch, images_per_identity, seed, 0
         self._groups = self._group_counts()

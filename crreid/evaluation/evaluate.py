@@ -25,7 +25,7 @@ class EvaluationSettings:
     Attributes:
         flip: Add the descriptor of the mirror image. The release does, the paper does not mention it.
         draws: Single-shot galleries drawn (SING: 100).
-        query_rates: Tests besides the protocol's: all queries from their high-resolution files, shrunk by this one rate.
+        query_rates: Tests besides the protocol's: all queries from their high-resolution files, shrunk by one rate.
     """
 
     flip: bool = True

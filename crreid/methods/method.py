@@ -65,7 +65,7 @@ class MethodSettings(Protocol):
 
     @property
     def backbone_name(self) -> str:
-        """timm's name of the backbone, by which it knows pretrained weights."""
+        """The backbone's name in timm, by which it knows pretrained weights."""
         ...
 
     def weights_target(self, method: Method) -> nn.Module:

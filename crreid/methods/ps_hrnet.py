@@ -1,5 +1,7 @@
-"""PS-HRNet (Zhang et al., "Deep High-Resolution Representation Learning for Cross-Resolution Person Re-identification",
-arXiv 2105.11722): restore, describe at four resolutions, and follow a twin that saw the sharp image.
+"""PS-HRNet: restore, describe at four resolutions, and follow a twin that saw the sharp image.
+
+Source: Zhang et al., "Deep High-Resolution Representation Learning for Cross-Resolution Person Re-identification",
+arXiv 2105.11722.
 
 Phase 1 trains HRNet-ReID-H on high-resolution images with L_ID (Eq. 10): `HRNetReIDHigh`. Phase 2 trains VDSR-CA and
 HRNet-ReID-L on low-resolution images with L_ID + lambda_SR L_SR + lambda_PS L_PS (Eq. 12), HRNet-ReID-H frozen:
@@ -126,7 +128,7 @@ class PSHRNet:
         members: C in Eq. 11. Paper's best row: Seq1, Seq4, Seq5, logits; the release: all six.
         restoration_learning_rate_scale: Of VDSR-CA against the schedule's rate. The release ends up with 1 (its loop
             writes one rate to all groups), the paper says 0.1.
-        student_from_teacher: Start HRNet-ReID-L from the teacher instead of from the pretrained weights (neither source).
+        student_from_teacher: Start HRNet-ReID-L from the teacher, not from the pretrained weights (neither source).
     """
 
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)

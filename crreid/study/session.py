@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,9 +85,7 @@ class Session:
             self.artefacts.append(file)
         if private:
             plt.close(figure)
-            print(
-                f"images of {self.dataset} may not be published: the figure is {folder.name}/{name or self.item} in runs/"
-            )
+            print(f"images of {self.dataset} may not be published: {name or self.item} is below runs/private only")
 
     def check_artefacts(self) -> pd.DataFrame:
         """The files written, with their sizes; the last cell of every notebook.
@@ -98,7 +95,8 @@ class Session:
         """
         assert self.artefacts, f"{self.item} wrote nothing"
         for file in self.artefacts:
-            assert file.is_file() and file.stat().st_size > 0, f"{file.name} is missing or empty"
+            assert file.is_file(), f"{file.name} is missing"
+            assert file.stat().st_size > 0, f"{file.name} is empty"
             if file.suffix == ".csv":
                 numbers = pd.read_csv(file).select_dtypes("number")
                 assert numbers.notna().any(axis=None), f"{file.name} holds no finite number"

@@ -123,8 +123,8 @@ def draw_tube(canvas: Canvas, tube: Tube, view: View) -> None:
     length = max(math.hypot(x1 - x0, y1 - y0), 0.5)
     axis_x, axis_y = ((x1 - x0) / length, (y1 - y0) / length) if length > 0.5 else (0.0, 1.0)
     sine, cosine = math.sin(view.yaw), math.cos(view.yaw)
-    shadow = math.hypot(cosine, tube.flatness * sine)  # projected half width over half width
-    widest = tube.width * view.scale * max(tube.profile) * shadow + 1
+    narrowing = math.hypot(cosine, tube.flatness * sine)  # projected half width over half width
+    widest = tube.width * view.scale * max(tube.profile) * narrowing + 1
     rows = _clipped(min(y0, y1) - widest, max(y0, y1) + widest, canvas.depth.shape[0])
     columns = _clipped(min(x0, x1) - widest, max(x0, x1) + widest, canvas.depth.shape[1])
     if rows.start >= rows.stop or columns.start >= columns.stop:
@@ -135,7 +135,7 @@ def draw_tube(canvas: Canvas, tube: Tube, view: View) -> None:
     aside: Floats = dx * np.float32(axis_y) - dy * np.float32(axis_x)
     inner: Floats = np.clip(along, 0, 1)
     table = np.interp(np.linspace(0, 1, STATIONS), np.linspace(0, 1, len(tube.profile)), tube.profile)
-    widths = (table * tube.width * view.scale * shadow).astype(np.float32)
+    widths = (table * tube.width * view.scale * narrowing).astype(np.float32)
     half = widths[(inner * np.float32(STATIONS - 1)).astype(np.intp)]
     beyond = np.asarray((along - inner) * np.float32(length / max(tube.cap, 1e-3)) / half, np.float32)
     offset = aside / half
@@ -143,7 +143,7 @@ def draw_tube(canvas: Canvas, tube: Tube, view: View) -> None:
     height = (
         np.float32(depth0 - tube.behind * view.scale)
         + inner * np.float32(depth1 - depth0)
-        + np.sqrt(np.maximum(inward, 0)) * half * np.float32(math.hypot(sine, tube.flatness * cosine) / shadow)
+        + np.sqrt(np.maximum(inward, 0)) * half * np.float32(math.hypot(sine, tube.flatness * cosine) / narrowing)
     )
     window = canvas.depth[rows, columns]
     visible = (inward > 0) & (height > window)
@@ -152,7 +152,7 @@ def draw_tube(canvas: Canvas, tube: Tube, view: View) -> None:
         return
     window[visible] = height[visible]
     index = (row + rows.start) * canvas.depth.shape[1] + column + columns.start
-    parts = (inner[visible], offset[visible], beyond[visible], half[visible] / np.float32(view.scale * shadow))
+    parts = (inner[visible], offset[visible], beyond[visible], half[visible] / np.float32(view.scale * narrowing))
     surface = _surface(tube, view, index, parts, (axis_x, axis_y), length)
     canvas.layers.append((surface, tube.material(surface), tube.folds))
 

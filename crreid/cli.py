@@ -1,0 +1,207 @@
+"""The command line: `crreid data describe`, `crreid data mlr`, `crreid train`, `crreid study`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from crreid.data.catalogue import DATASET_NAMES, read_dataset
+from crreid.data.degradation import Degradation
+from crreid.data.mlr import mlr, write_manifest
+from crreid.data.prepare import data_settings, default_mlr, load_table
+from crreid.data.table import ImageTable
+from crreid.errors import InputError
+from crreid.study.items import find_items
+from crreid.study.rows import loss_ablation_rows
+from crreid.study.runner import run_study
+from crreid.study.session import open_session
+
+__all__ = ["main"]
+
+Dataset = Annotated[str, tyro.conf.Positional]
+
+
+def describe(dataset: Dataset, /, root: Path | None = None, split: int = 0) -> None:
+    """Counts images, identities and cameras of a data set.
+
+    Args:
+        dataset: A name of the catalogue, e.g. market-1501; with mlr- before it, its cross-resolution build.
+        root: Folder or file of the data set; none for synthetic.
+        split: Of the data sets that have several.
+    """
+    settings = replace(data_settings(dataset), split=split)
+    _print_table(load_table(settings, root) if settings.mlr else read_dataset(dataset, root, split=split))
+
+
+def build_mlr(
+    dataset: Dataset,
+    /,
+    out: Path,
+    root: Path | None = None,
+    split: int = 0,
+    camera: tuple[int, ...] = (),
+    rates: tuple[float, ...] = (2, 3, 4),
+    per: Literal["image", "camera"] = "image",
+    train: Literal["all", "cameras", "none"] = "all",
+    official_queries: bool | None = None,
+    distractors: bool = False,
+    shrink: str = "bicubic",
+    enlarge: str = "bilinear",
+    antialias: bool = True,
+    jpeg_quality: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Builds the cross-resolution (MLR) version of a data set and writes its manifest.
+
+    Args:
+        dataset: A name of the catalogue, e.g. market-1501.
+        out: The manifest, a CSV.
+        root: Folder or file of the data set.
+        split: Of the data sets that have several.
+        camera: Cameras made low resolution; none = the data set's default.
+        rates: Low-resolution images are shrunk by one of these.
+        per: Draw a rate an image, in equal shares, or one a camera.
+        train: Training images that get a low-resolution version: all, those of the cameras, or none.
+        official_queries: Whether the official query images take part; default as recommended for the data set.
+        distractors: Keep distractors in the gallery.
+        shrink: Filter that makes an image small: nearest, box, bilinear, bicubic or lanczos.
+        enlarge: Filter that enlarges it again.
+        antialias: Low-pass filter before shrinking.
+        jpeg_quality: Encode small images as JPEG once.
+        seed: Of the draw of rates.
+    """
+    table = read_dataset(dataset, root, split=split)
+    settings = default_mlr(dataset)
+    filters = Degradation(shrink=shrink, enlarge=enlarge, antialias=antialias, jpeg_quality=jpeg_quality)
+    settings = replace(
+        settings,
+        cameras=camera or settings.cameras,
+        rates=rates,
+        per=per,
+        train=train,
+        official_queries=settings.official_queries if official_queries is None else official_queries,
+        distractors=distractors,
+        degradation=filters,
+        seed=seed,
+    )
+    built = mlr(table, settings)
+    digest = write_manifest(built, settings, out)
+    _print_table(built)
+    print(f"{len(built.with_role('query')):,} queries, {len(built.with_role('gallery')):,} gallery images")
+    print(f"{out}: sha256 {digest}")
+
+
+def train(
+    profile: str = "quick",
+    dataset: str = "mlr-synthetic",
+    data_root: str = "",
+    row: str = "SR+ID+PS",
+    seed: int = 0,
+    device: str = "auto",
+    weights: str = "random",
+    results_dir: str = "",
+    force: bool = False,
+) -> None:
+    """Trains and tests one row of Table II, its teacher first; PS-HRNet itself by default.
+
+    Args:
+        profile: smoke, quick, reduced or paper.
+        dataset: E.g. mlr-synthetic, mlr-market-1501.
+        data_root: Folder or file of the data set.
+        row: HRNet-ReID-H alone, ID, SR+ID or SR+ID+PS.
+        seed: Of everything random.
+        device: auto, cpu or cuda.
+        weights: Start of the backbone: random, timm, or a local file.
+        results_dir: Where the record goes.
+        force: Train again what is on record.
+    """
+    session = open_session(
+        "train",
+        profile=profile,
+        dataset=dataset,
+        data_root=data_root,
+        device=device,
+        seeds=(seed,),
+        weights=weights,
+        results_dir=results_dir,
+        force=force,
+    )
+    rows = loss_ablation_rows(session.profile, seed=seed, weights=session.weights)
+    if row not in rows:
+        raise InputError(f"unknown row {row!r}; expected one of {', '.join(rows)}")
+    record = session.measure({row: [rows[row]]})[row][0]
+    for metric in ("rank1", "rank5", "rank10", "map_hit", "map_trapezoid"):
+        print(f"{metric:14s} {record.score(metric):6.2f} %")
+    print(f"record {session.workspace.record_file(rows[row])}")
+
+
+def study(
+    profile: str = "quick",
+    dataset: str = "mlr-synthetic",
+    data_root: str = "",
+    only: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    device: str = "auto",
+    weights: str = "random",
+    results_dir: str = "",
+    force: bool = False,
+) -> None:
+    """Runs the notebooks and renders their tables and figures below results/.
+
+    Args:
+        profile: smoke, quick, reduced or paper.
+        dataset: E.g. mlr-synthetic, mlr-market-1501.
+        data_root: Folder or file of the data set.
+        only: Notebooks to run; none = all.
+        seeds: Trainings of every row.
+        device: auto, cpu or cuda.
+        weights: Start of the backbones: random, timm, or a local file.
+        results_dir: Where results go.
+        force: Train again what is on record.
+    """
+    parameters = {"profile": profile, "dataset": dataset, "device": device, "weights": weights, "seeds": list(seeds)}
+    parameters["data_root"] = str(Path(data_root).expanduser().resolve()) if data_root else ""
+    if results_dir:
+        parameters["results_dir"] = str(Path(results_dir).expanduser().resolve())
+    outcomes = run_study(find_items(only), parameters, force=force)
+    failed = [outcome for outcome in outcomes if outcome.problem]
+    for outcome in outcomes:
+        print(f"{'FAILED' if outcome.problem else 'ok':6s} {outcome.seconds:7.1f} s  {outcome.item.name}")
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(outcomes)} notebooks failed: {failed[0].item.name} {failed[0].problem}"
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: prints one sentence and exits with status 2 on input that cannot be used.
+
+    Args:
+        arguments: Those after the program's name; None = of this process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    commands: dict[str, Callable[..., None]] = {"train": train, "study": study}
+    program = "crreid"
+    if arguments[:1] == ["data"]:
+        commands, program, arguments = {"describe": describe, "mlr": build_mlr}, "crreid data", arguments[1:]
+    elif arguments[:1] in (["-h"], ["--help"], []):
+        print("crreid data {describe,mlr}, crreid train, crreid study: see each with --help")
+        print(f"data sets: {', '.join(DATASET_NAMES)}")
+        return
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog=program, args=arguments)
+    except InputError as error:
+        print(f"crreid: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _print_table(table: ImageTable) -> None:
+    print(f"{table.name} ({table.source.location}), digest {table.digest}")
+    print(table.describe().to_string(index=False))
+    for note in table.notes:
+        print(f"note: {note}")

@@ -1,0 +1,80 @@
+"""The items of the study: which notebook shows which table or figure, and what it must leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crreid.errors import InputError
+from crreid.profiles import Profile
+from crreid.runs import Run
+from crreid.study.rows import loss_ablation_rows
+
+__all__ = ["ITEMS", "StudyItem", "find_items"]
+
+Rows = Callable[..., dict[str, Run]]
+
+
+def start_here_rows(profile: Profile, *, seed: int, weights: str) -> dict[str, Run]:
+    """The teacher, whose curve shows the problem, and the whole PS-HRNet."""
+    rows = loss_ablation_rows(profile, seed=seed, weights=weights)
+    return {row: rows[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyItem:
+    """A table or figure of the paper.
+
+    Attributes:
+        name: Of the notebook, without its suffix.
+        paper: What it reproduces.
+        rows: Gives the runs of one seed, by the rows' names.
+        tables: Names of the tables it writes, each as CSV and Markdown.
+        figures: Names of the figures it writes, each as SVG and PNG.
+        pictures: Names of figures that show images: written for the built-in data only.
+    """
+
+    name: str
+    paper: str
+    rows: Rows
+    tables: tuple[str, ...]
+    figures: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+
+    def artefacts(self, *, synthetic: bool) -> list[str]:
+        """File names that a successful rendering leaves in the results folder."""
+        figures = self.figures + (self.pictures if synthetic else ())
+        names = [f"{table}{suffix}" for table in self.tables for suffix in (".csv", ".md")]
+        return names + [f"{figure}{suffix}" for figure in figures for suffix in (".svg", ".png")]
+
+
+ITEMS = (
+    StudyItem(
+        name="00_start_here",
+        paper="Figures 1 and 2: the problem and the system",
+        rows=start_here_rows,
+        tables=("00_start_here",),
+        figures=("00_resolution_curve", "00_training_curves"),
+        pictures=("00_people", "00_degradation", "00_ranked_lists", "00_restored_images"),
+    ),
+    StudyItem(
+        name="table2_loss_ablation",
+        paper="Table II: the losses",
+        rows=loss_ablation_rows,
+        tables=("table2_loss_ablation",),
+        figures=("table2_loss_ablation", "table2_resolution_curve"),
+    ),
+)
+
+
+def find_items(names: tuple[str, ...]) -> tuple[StudyItem, ...]:
+    """The items of the given names, in the order of the study; all for no names.
+
+    Raises:
+        InputError: A name that the study does not have.
+    """
+    known = {item.name: item for item in ITEMS}
+    for name in names:
+        if name not in known:
+            raise InputError(f"the study has no notebook {name!r}; expected {', '.join(known)}")
+    return tuple(item for item in ITEMS if not names or item.name in names)

@@ -1,0 +1,113 @@
+"""From records to tables: tidy numbers for files, and the rows that a reader sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crreid.runs import Record
+
+__all__ = ["mean_and_deviation", "provenance_table", "rank1_per_rate", "scores_table", "tidy_scores"]
+
+METRICS = {
+    "rank1": "rank-1",
+    "rank5": "rank-5",
+    "rank10": "rank-10",
+    "map_hit": "mAP (at hits)",
+    "map_trapezoid": "mAP (trapezoid)",
+}
+
+
+def tidy_scores(records: dict[str, list[Record]]) -> pd.DataFrame:
+    """Every score of every record, one a line.
+
+    Returns:
+        Columns row, seed, record (digest), test (`protocol` or `rate r`), protocol (`multi_shot`, `single_shot`), rate
+        (`all` or the query's), metric (rank1, rank5, rank10, map_hit, map_trapezoid), value (per cent), queries,
+        unmatched.
+    """
+    lines = [
+        {"row": row, "seed": record.run["seed"], "record": record.digest, "test": test, "protocol": protocol} | line
+        for row, of_row in records.items()
+        for record in of_row
+        for test, protocols in record.measured["scores"].items()
+        for protocol, scores in protocols.items()
+        for line in _lines(scores)
+    ]
+    return pd.DataFrame(lines)
+
+
+def scores_table(
+    tidy: pd.DataFrame, *, test: str = "protocol", protocol: str = "multi_shot", metrics: Sequence[str] = tuple(METRICS)
+) -> pd.DataFrame:
+    """One row a row of the study, one column a metric: means over seeds, with the deviation where there are several.
+
+    Args:
+        tidy: What `tidy_scores` returned.
+        test: `protocol` or `rate r`.
+        protocol: `multi_shot` or `single_shot`; the latter has no mean average precision.
+        metrics: Keys of METRICS.
+    """
+    chosen = tidy[(tidy["test"] == test) & (tidy["protocol"] == protocol) & (tidy["rate"] == "all")]
+    table = chosen.pivot_table(index="row", columns="metric", values="value", aggfunc=mean_and_deviation, sort=False)
+    columns = [metric for metric in metrics if metric in table.columns]
+    return table[columns].rename(columns=METRICS).rename_axis(columns=None)
+
+
+def rank1_per_rate(tidy: pd.DataFrame, *, protocol: str = "multi_shot") -> pd.DataFrame:
+    """Rank-1 in per cent by the rate that the protocol gave the query: one row a row, one column a rate."""
+    chosen = tidy[
+        (tidy["test"] == "protocol")
+        & (tidy["protocol"] == protocol)
+        & (tidy["metric"] == "rank1")
+        & (tidy["rate"] != "all")
+    ]
+    table = chosen.pivot_table(index="row", columns="rate", values="value", aggfunc=mean_and_deviation, sort=False)
+    return table.rename(columns=lambda rate: f"rank-1 at rate {rate}").rename_axis(columns=None)
+
+
+def mean_and_deviation(values: Iterable[Any]) -> str:
+    """`57.1` for one value, `57.1 ± 0.4` (sample standard deviation) for several, `-` for none."""
+    numbers = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
+    if len(numbers) == 0:
+        return "-"
+    mean = f"{numbers.mean():.1f}"
+    return mean if len(numbers) == 1 else f"{mean} ± {numbers.std(ddof=1):.1f}"
+
+
+def provenance_table(records: dict[str, list[Record]]) -> pd.DataFrame:
+    """Where each number comes from: one line a record."""
+    lines = []
+    for row, of_row in records.items():
+        for record in of_row:
+            origin = record.provenance
+            commit = origin["commit"][:10] or "no checkout"
+            lines.append(
+                {
+                    "row": row,
+                    "seed": record.run["seed"],
+                    "record": record.digest,
+                    "weights": record.run["weights"][:21],
+                    "commit": commit + (" + changes" if origin["dirty"] else ""),
+                    "device": origin["device"],
+                    "started": origin["started"][:16].replace("T", " "),
+                    "training minutes": f"{origin['training_seconds'] / 60:.1f}",
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _lines(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    parts = {"all": scores["overall"]} | {f"{float(rate):g}": part for rate, part in scores["per_rate"].items()}
+    lines = []
+    for rate, part in parts.items():
+        values = {f"rank{rank}": part["ranks"].get(rank) for rank in ("1", "5", "10")}
+        values |= {metric: part[metric] for metric in ("map_hit", "map_trapezoid") if metric in part}
+        for metric, value in values.items():
+            percent = float("nan") if value is None else 100 * value
+            counts = {"queries": part["queries"], "unmatched": part["unmatched"]}
+            lines.append({"rate": rate, "metric": metric, "value": round(percent, 4)} | counts)
+    return lines
