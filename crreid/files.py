@@ -41,7 +41,13 @@ def write_atomically(file: Path, content: bytes | Callable[[BinaryIO], None]) ->
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        # torch reports a failed write as RuntimeError, chained to nothing
-        if isinstance(error, OSError) or (isinstance(error, RuntimeError) and "write" in str(error).lower()):
+        if _is_failed_write(error):
             raise InputError(f"{file}: cannot be written ({error}); the previous file, if any, is untouched") from error
         raise
+
+
+def _is_failed_write(error: BaseException) -> bool:
+    """Whether the disk refused; torch's RuntimeError buries what the stream raised, or says only "failed writing"."""
+    if isinstance(error, RuntimeError):
+        return isinstance(error.__context__, OSError) or "failed writing" in str(error)
+    return isinstance(error, OSError)

@@ -11,12 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from crreid.data.mlr import MLRSettings
 from crreid.data.pairs import Augmentation
 from crreid.data.prepare import DataSettings, data_settings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
-from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
+from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
 from crreid.methods.method import MethodSettings
 from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss, PSHRNet
 from crreid.models.hrnet_reid import HRNetReIDSettings
@@ -151,8 +150,10 @@ def as_printed(run: Run) -> Run:
     schedule = replace(run.schedule, identities_per_batch=4, images_per_identity=6, warmup_epochs=0)
     changes: dict[str, Any] = {"schedule": schedule, "evaluation": replace(run.evaluation, flip=False)}
     method = _student(run)
-    restoration = None if method.restoration is None else replace(method.restoration, attention_channels=16)
-    student = replace(method, identity=identity, restoration=restoration, restoration_learning_rate_scale=0.1)
+    restoration = method.restoration
+    if restoration is not None and restoration.attention_channels is not None:
+        restoration = replace(restoration, attention_channels=max(1, restoration.width // 4))  # "ratio r = 4"
+    student = replace(method, restoration=restoration, members=PAPER_MEMBERS, restoration_learning_rate_scale=0.1)
     return _preset(run, student, identity, changes)
 
 
@@ -162,8 +163,9 @@ def as_released(run: Run) -> Run:
     Args:
         run: A run of PS-HRNet; its architecture, data set and seed stay. Its teacher becomes one trained the same way.
     """
-    mlr = replace(run.data.mlr or MLRSettings(), train="cameras")
-    changes: dict[str, Any] = {"data": replace(run.data, mlr=mlr)}
+    if run.data.mlr is None or not run.data.mlr.cameras:
+        raise InputError(f"{run.data.dataset} has no low-resolution camera to train on; expected an MLR build, mlr-...")
+    changes: dict[str, Any] = {"data": replace(run.data, mlr=replace(run.data.mlr, train="cameras"))}
     return _preset(run, replace(_student(run), members=RELEASE_MEMBERS), IdentityLoss(), changes)
 
 
@@ -178,7 +180,7 @@ def _preset(run: Run, student: PSHRNet, identity: IdentityLoss, changes: dict[st
     if student.needs_teacher:
         high = HRNetReIDHigh(network=student.network, identity=identity)
         teacher = replace(run, method=high, teacher=None, **changes)
-    return replace(run, method=student, teacher=teacher, **changes)
+    return replace(run, method=replace(student, identity=identity), teacher=teacher, **changes)
 
 
 def _differences(paper: Any, here: Any, prefix: str) -> list[tuple[str, Any, Any]]:

@@ -183,7 +183,8 @@ def measure(run: Run, workspace: Workspace) -> Record:
     with _locked(run, workspace):
         if not workspace.force and (record := find_record(run, workspace)) is not None:
             return record
-        started = datetime.now(UTC)
+        # at the start: the commit may move on while a training of hours runs the code that it was started with
+        started, origin = datetime.now(UTC), provenance(workspace.torch_device())
         result, log = _train(run, workspace)
         clock = datetime.now(UTC)
         precision = run.schedule.precision
@@ -201,7 +202,7 @@ def measure(run: Run, workspace: Workspace) -> Record:
                 "parameters": sum(tensor.numel() for tensor in _trained_parameters(result.method)),
                 "epochs": [{name: row[name] for name in row if name not in timings} for row in log],
             },
-            provenance=provenance(result.device)
+            provenance=origin
             | {
                 "data": {"name": result.data.name, "digest": result.data.digest},
                 "started": started.isoformat(timespec="seconds"),

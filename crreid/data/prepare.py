@@ -64,12 +64,17 @@ class PreparedData:
 
 
 def data_settings(name: str) -> DataSettings:
-    """Settings by the name that notebooks use: `mlr-market-1501` is the default MLR build of `market-1501`."""
+    """Settings by the name that notebooks use: `mlr-market-1501` is the default MLR build of `market-1501`.
+
+    Raises:
+        InputError: An unknown name.
+    """
     if name in NATIVE:
         return DataSettings(dataset=name, mlr=MLRSettings())
     dataset = name.removeprefix("mlr-")
+    build = default_mlr(dataset)  # refuses an unknown name
     version = RENDERER_VERSION if dataset == "synthetic" else ""
-    return DataSettings(dataset=dataset, mlr=None if name == dataset else default_mlr(dataset), version=version)
+    return DataSettings(dataset=dataset, mlr=None if name == dataset else build, version=version)
 
 
 def default_mlr(dataset: str) -> MLRSettings:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from crreid.errors import InputError
-from crreid.profiles import Profile
-from crreid.runs import Run
-from crreid.study.rows import loss_ablation_rows
+from crreid.study.rows import Rows, loss_ablation_rows, start_here_rows
 
 __all__ = ["ITEMS", "StudyItem", "find_items"]
-
-Rows = Callable[..., dict[str, Run]]
-
-
-def start_here_rows(profile: Profile, *, seed: int, weights: str) -> dict[str, Run]:
-    """The teacher, whose curve shows the problem, and the whole PS-HRNet."""
-    rows = loss_ablation_rows(profile, seed=seed, weights=weights)
-    return {row: rows[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}
 
 
 @dataclass(frozen=True, kw_only=True)

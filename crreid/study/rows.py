@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
 from crreid.profiles import Profile
 from crreid.runs import Run
 
-__all__ = ["loss_ablation_rows", "teacher_run"]
+__all__ = ["Rows", "loss_ablation_rows", "start_here_rows", "teacher_run"]
+
+
+class Rows(Protocol):
+    """A table's rows for one seed: the run behind each name, in the table's order."""
+
+    def __call__(self, profile: Profile, *, seed: int, weights: str) -> dict[str, Run]:
+        """Runs by the rows' names."""
+        ...
 
 
 def teacher_run(profile: Profile, *, seed: int, weights: str) -> Run:
@@ -27,3 +37,9 @@ def loss_ablation_rows(profile: Profile, *, seed: int, weights: str) -> dict[str
         for method in methods
     ]
     return {run.method.title: run for run in (teacher, *runs)}
+
+
+def start_here_rows(profile: Profile, *, seed: int, weights: str) -> dict[str, Run]:
+    """The teacher, whose curve shows the problem, and the whole PS-HRNet."""
+    rows = loss_ablation_rows(profile, seed=seed, weights=weights)
+    return {row: rows[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}

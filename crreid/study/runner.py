@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,9 @@ def run_study(items: tuple[StudyItem, ...], parameters: dict[str, Any], *, force
 
 def _forget(items: tuple[StudyItem, ...], session: Session) -> None:
     for item in items:
-        for seed in session.seeds:
-            for run in item.rows(session.profile, seed=seed, weights=session.weights).values():
-                session.workspace.record_file(run).unlink(missing_ok=True)
-                shutil.rmtree(session.workspace.folder(run), ignore_errors=True)
+        for run in chain.from_iterable(session.runs(item.rows).values()):
+            session.workspace.record_file(run).unlink(missing_ok=True)
+            shutil.rmtree(session.workspace.folder(run), ignore_errors=True)
 
 
 def _execute(item: StudyItem, notebook: Path, parameters: dict[str, Any], session: Session) -> str:

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.display import DisplayObject, Image, Markdown
 from matplotlib.figure import Figure
 
 from crreid.data.catalogue import DATASET_NAMES
+from crreid.data.prepare import PreparedData, prepare
 from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.models.weights import digest_of_file
 from crreid.profiles import Profile, profile_settings
 from crreid.runs import Record, Run, TrainedRun, Workspace, measure, trained
+from crreid.study.rows import Rows
 
 __all__ = ["Session", "default_results_dir", "open_session"]
 
+DOTS_PER_INCH = 160  # of PNG files
+SHOWN_PER_INCH = 104  # pixels in a notebook
 BUILT_IN = ("synthetic", "mlr-synthetic")
 
 
@@ -54,6 +58,15 @@ class Session:
         """Whether the images are the built-in ones, which may be shown to anyone."""
         return self.dataset in BUILT_IN
 
+    def data(self) -> PreparedData:
+        """The tables and decoded images that all runs of the profile share."""
+        return prepare(self.profile.data, self.workspace.data_root, self.workspace.runs_dir / "pixels")
+
+    def runs(self, rows: Rows) -> dict[str, list[Run]]:
+        """The runs of every row, one a seed; `rows` is a function of `crreid.study.rows`."""
+        of_seeds = [rows(self.profile, seed=seed, weights=self.weights) for seed in self.seeds]
+        return {row: [of_seed[row] for of_seed in of_seeds] for row in of_seeds[0]}
+
     def measure(self, runs: dict[str, list[Run]]) -> dict[str, list[Record]]:
         """The records of every row's runs, one a seed; what is not on record is trained."""
         return {row: [measure(run, self.workspace) for run in of_row] for row, of_row in runs.items()}
@@ -68,24 +81,24 @@ class Session:
         self._write(stem.with_suffix(".csv"), tidy.to_csv(index=False))
         self._write(stem.with_suffix(".md"), shown.to_markdown(index=False, disable_numparse=True) + "\n")
 
-    def save_figure(self, figure: Figure, name: str = "", *, shows_people: bool = False) -> None:
-        """Writes `<name>.svg` and `<name>.png`.
+    def save_figure(self, figure: Figure, name: str = "", *, shows_people: bool = False) -> DisplayObject:
+        """Writes `<name>.svg` and `<name>.png` and returns what the notebook displays: the file that was written.
 
         A figure that shows images of a data set with terms of use goes below the runs' folder, which is never
-        published, and not into the results.
+        published, and is not displayed.
         """
         folder = self.folder
         private = shows_people and not self.synthetic
         if private:
             folder = self.workspace.runs_dir / "private" / self.profile.name / self.dataset
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix in (".svg", ".png"):
-            file = folder / f"{name or self.item}{suffix}"
-            figure.savefig(file, metadata={"Date": None} if suffix == ".svg" else None)
-            self.artefacts.append(file)
+        stem = folder / (name or self.item)
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(stem.with_suffix(".png"), dpi=DOTS_PER_INCH)
+        self.artefacts.extend((stem.with_suffix(".svg"), stem.with_suffix(".png")))
         if private:
-            plt.close(figure)
-            print(f"images of {self.dataset} may not be published: {name or self.item} is below runs/private only")
+            return Markdown(f"*Images of {self.dataset} may not be published: {stem.name} is below runs/private only.*")
+        return Image(filename=str(stem.with_suffix(".png")), width=round(figure.get_figwidth() * SHOWN_PER_INCH))
 
     def check_artefacts(self) -> pd.DataFrame:
         """The files written, with their sizes; the last cell of every notebook.

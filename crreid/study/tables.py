@@ -10,7 +10,15 @@ import pandas as pd
 
 from crreid.runs import Record
 
-__all__ = ["mean_and_deviation", "provenance_table", "rank1_per_rate", "scores_table", "tidy_scores"]
+__all__ = [
+    "beside_published",
+    "mean_and_deviation",
+    "provenance_table",
+    "published_table",
+    "rank1_per_rate",
+    "scores_table",
+    "tidy_scores",
+]
 
 METRICS = {
     "rank1": "rank-1",
@@ -67,6 +75,29 @@ def rank1_per_rate(tidy: pd.DataFrame, *, protocol: str = "multi_shot") -> pd.Da
     ]
     table = chosen.pivot_table(index="row", columns="rate", values="value", aggfunc=mean_and_deviation, sort=False)
     return table.rename(columns=lambda rate: f"rank-1 at rate {rate}").rename_axis(columns=None)
+
+
+def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Puts the published numbers of one data set before the measured columns; `-` where nothing was published.
+
+    Args:
+        measured: What `scores_table` returned.
+        published: Rows of `published_numbers` of one data set, perhaps none; methods are the table's rows.
+    """
+    table = measured.copy()
+    for position, metric in enumerate(published["metric"].unique()):
+        numbers = published[published["metric"] == metric].set_index("method")["value"]
+        texts = [f"{numbers[row]:.1f}" if row in numbers.index else "-" for row in measured.index]
+        table.insert(position, f"published {METRICS.get(metric, metric)}", texts)
+    return table
+
+
+def published_table(*numbers: pd.DataFrame) -> pd.DataFrame:
+    """Published numbers as papers print them: a row a method, `rank-1 / rank-5 / rank-10` for each data set."""
+    every = pd.concat(numbers)
+    groups = every.groupby(["method", "dataset"], sort=False)["value"]
+    joined = groups.agg(lambda values: " / ".join(f"{value:.1f}" for value in values))
+    return joined.unstack(fill_value="-").reindex(every["method"].unique()).rename_axis(index="row", columns=None)
 
 
 def mean_and_deviation(values: Iterable[Any]) -> str:

@@ -39,7 +39,10 @@ def load_checkpoint(file: Path, device: torch.device) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+        state = torch.load(file, map_location=device, weights_only=True)
+        if not isinstance(state, dict):
+            raise TypeError(f"holds a {type(state).__name__}")
     except Exception as error:  # torch raises many types on broken files
-        raise InputError(f"{file}: not a checkpoint of crreid ({error}); delete it to train from the start") from error
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{file}: not a checkpoint of crreid ({reason}); delete it to train from the start") from error
     return state

@@ -82,7 +82,8 @@ def train(
         collate_fn=PairBatch.collate,
         num_workers=workers,
         pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0,
+        # workers that outlive an epoch would draw from the generator of dropout in the first epoch after a start only
+        persistent_workers=False,
     )
 
     first, rows = _resume(folder / "checkpoint.pt", method, optimizers, device)
@@ -136,8 +137,9 @@ def train(
             {"epoch": epoch, "learning_rate": learning_rate, **means, "total": sum(means.values())}
             | {"pairs_per_second": round(pairs / seconds, 2), "seconds": round(seconds, 2)}
         )
-        save_checkpoint(folder / "checkpoint.pt", _state(method, optimizers, rows))
+        # the log first: a training killed between the two writes its last epoch again
         write_atomically(folder / "epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
+        save_checkpoint(folder / "checkpoint.pt", _state(method, optimizers, rows))
     return pd.DataFrame(rows)
 
 
@@ -168,10 +170,14 @@ def _resume(
     state = load_checkpoint(file, device)
     if state is None:
         return 0, []
-    method.load_trained_state(state["method"])
-    for player, optimizer in optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][player])
-    rows: list[dict[str, Any]] = state["rows"]
+    try:
+        method.load_trained_state(state["method"])
+        for player, optimizer in optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][player])
+        rows: list[dict[str, Any]] = state["rows"]
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{file}: belongs to another training ({reason}); delete it to train from the start") from error
     if not all(math.isfinite(row["total"]) for row in rows):
         raise InputError(f"{file}: holds a training that diverged; delete it to train from the start")
     return len(rows), rows

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from crreid.errors import InputError
+
 __all__ = ["Schedule"]
 
 
@@ -43,6 +45,12 @@ class Schedule:
     nesterov: bool = True
     weight_decay: float = 5e-4
     precision: Literal["bf16", "fp32"] = "bf16"
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a decay or a precision that would silently mean another one."""
+        for name, choices in (("decay", ("steps", "cosine")), ("precision", ("bf16", "fp32"))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, 0 <= epoch < epochs."""

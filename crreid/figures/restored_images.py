@@ -1,0 +1,146 @@
+"""Restored images between what came in and what should have come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from crreid.data.sources import UInt8Image
+from crreid.errors import InputError
+from crreid.figures.panels import LINE, box_height, check_images, check_lengths, fit_captions, show_image
+from crreid.figures.style import MUTED, SMALL, WIDTH, new_figure, place, styled, text_width, write
+
+__all__ = ["LOW", "TRUTH", "restored_images"]
+
+LOW, TRUTH = "low resolution", "ground truth"
+ERROR_COLOURS = "magma"
+MARGIN, GAP, BETWEEN = 0.08, 0.06, 0.2
+BAR = 0.75  # of the colour bar with its labels
+
+
+@styled
+def restored_images(
+    low: Sequence[UInt8Image],
+    restored: Mapping[str, Sequence[UInt8Image]],
+    truth: Sequence[UInt8Image],
+    rates: Sequence[float],
+    *,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    errors: bool = False,
+) -> Figure:
+    """Columns are images, grouped by rate; rows are low resolution, restorations, ground truth and, if wanted, errors.
+
+    Args:
+        low: Low-resolution images, enlarged; (height, width, 3) uint8, all of one size.
+        restored: By the row's name the restored images, e.g. {"SR+ID+PS": [...]}.
+        truth: High-resolution images.
+        rates: Of the images; columns are sorted by it.
+        captions: By the row's name (`LOW`, `TRUTH` or one of `restored`) small text below its images, e.g. `26.1 dB`.
+        errors: Adds a map of absolute errors, mean of the three channels in grey levels of 255, of the
+            low-resolution images and of each restoration, all on one scale (to the 99.5th percentile of all).
+
+    Raises:
+        InputError: No image, images of several sizes, lists whose lengths do not match, or captions of no row.
+    """
+    captions = captions or {}
+    rows = _check(low, restored, truth, rates, captions)
+    factors = np.array(rates, dtype=float)
+    order = np.argsort(factors, kind="stable")
+    ordered = [float(rate) for rate in factors[order]]
+
+    maps = {name: [_error(image, truth[index]) for index, image in enumerate(rows[name])] for name in (LOW, *restored)}
+    most = max(1.0, float(np.percentile(np.stack([part for of_row in maps.values() for part in of_row]), 99.5)))
+    kinds = [(name, False) for name in (LOW, *restored, TRUTH)] + [(name, True) for name in maps if errors]
+    labels = [f"error of\n{name}" if error else _broken(name) for name, error in kinds]
+    left = MARGIN + max(text_width(label, SMALL) for label in labels) + 0.1
+    right = MARGIN + (BAR if errors else 0.0)
+    breaks = np.cumsum([0.0] + [BETWEEN if a != b else GAP for a, b in pairwise(ordered)])
+    width = min(0.95, (WIDTH - left - right - breaks[-1]) / len(low))
+    if width < 0.2:
+        raise InputError(f"low has {len(low)} images; expected fewer, they would be narrower than 0.2 inches")
+    height, xs = box_height(low, width), left + breaks + np.arange(len(low)) * width
+
+    fitted, size = fit_captions([text for name in rows for text in captions.get(name, ())], width)
+    of_row, taken = {}, 0
+    for name in rows:
+        of_row[name] = fitted[taken : taken + len(captions.get(name, ()))]
+        taken += len(of_row[name])
+    below = [
+        0.0 if error else LINE * max((1 + text.count("\n") for text in of_row[name]), default=0)
+        for name, error in kinds
+    ]
+    tops = 0.28 + np.cumsum([0.0, *(height + GAP + extra for extra in below)])
+
+    figure = new_figure(float(xs[-1]) + width + right, float(tops[-1]) - GAP + MARGIN)
+    for rate in dict.fromkeys(ordered):
+        members = [x for x, of_column in zip(xs, ordered, strict=True) if of_column == rate]
+        middle = (members[0] + members[-1] + width) / 2
+        write(figure, middle, 0.22, f"rate {rate:g}", ha="center", va="bottom", weight="bold")
+    for (name, error), label, top in zip(kinds, labels, tops, strict=False):
+        write(figure, left - 0.1, top + height / 2, label, ha="right", va="center", size=SMALL)
+        for x, index in zip(xs, order, strict=True):
+            axes = place(figure, x, top, width, height)
+            if error:
+                show_image(axes, maps[name][index], cmap=ERROR_COLOURS, vmin=0, vmax=most)
+                continue
+            show_image(axes, rows[name][index])
+            if of_row[name]:
+                text = of_row[name][index]
+                write(figure, x + width / 2, top + height + 0.02, text, ha="center", size=size, color=MUTED)
+    if errors:
+        _colour_bar(figure, float(xs[-1]) + width + 0.12, tops[len(rows)], tops[-1] - GAP - tops[len(rows)], most)
+    return figure
+
+
+def _colour_bar(figure: Figure, left: float, top: float, height: float, most: float) -> None:
+    bar = place(figure, left, top, 0.12, min(height, 3.0))
+    bar.grid(False)
+    scale = ScalarMappable(Normalize(0, most), ERROR_COLOURS)
+    figure.colorbar(scale, cax=bar, label="absolute error (grey levels)", extend="max")
+    bar.tick_params(labelsize=SMALL)
+    bar.yaxis.label.set_fontsize(SMALL)
+
+
+def _broken(name: str) -> str:
+    """A row's name in two lines where one would be long."""
+    return name if text_width(name, SMALL) < 0.7 else name.replace(" ", "\n", 1)
+
+
+def _error(image: UInt8Image, truth: UInt8Image) -> np.ndarray:
+    difference: np.ndarray = np.abs(image.astype(np.float32) - truth.astype(np.float32)).mean(axis=2)
+    return difference
+
+
+def _check(
+    low: Sequence[UInt8Image],
+    restored: Mapping[str, Sequence[UInt8Image]],
+    truth: Sequence[UInt8Image],
+    rates: Sequence[float],
+    captions: Mapping[str, Sequence[str]],
+) -> dict[str, Sequence[UInt8Image]]:
+    """All images by the name of their row, in order."""
+    if not restored:
+        raise InputError("restored is empty; expected the images of at least one restoration")
+    check_images(low, "low")
+    for name in restored:
+        if name in (LOW, TRUTH):
+            raise InputError(f"restored has a row {name!r}; expected another name than those of the other rows")
+    rows = {LOW: low, **restored, TRUTH: truth}
+    check_lengths(len(low), **rows, rates=rates)
+    for name, images in rows.items():
+        check_images(images, name)
+        for index, image in enumerate(images):
+            if image.shape != low[0].shape:
+                raise InputError(
+                    f"{name}[{index}] has the shape {image.shape}; expected {low[0].shape} as of the first image"
+                )
+    for name, texts in captions.items():
+        if name not in rows:
+            raise InputError(f"captions has the row {name!r}; expected one of {', '.join(rows)}")
+        check_lengths(len(low), **{f"captions of {name}": texts})
+    return rows

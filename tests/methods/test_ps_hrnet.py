@@ -1,0 +1,303 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
+from crreid.methods.method import cosine_distances
+from crreid.methods.ps_hrnet import HighResolutionNetwork, HRNetReIDHigh, IdentityLoss, PseudoSiameseNetwork, PSHRNet
+from crreid.models.hrnet_reid import HRNetReIDOutput, HRNetReIDSettings
+from crreid.models.vdsr import VDSRSettings
+
+NETWORK = HRNetReIDSettings(backbone="hrnet_w18_small")
+HIGH = HRNetReIDHigh(network=NETWORK)
+FULL = PSHRNet(network=NETWORK, restoration=VDSRSettings(depth=3, width=4))
+ROWS = {
+    "ID": replace(FULL, restoration=None, pseudo_siamese_weight=0),
+    "SR+ID": replace(FULL, pseudo_siamese_weight=0),
+    "SR+ID+PS": FULL,
+}
+IDENTITIES = 3
+
+
+def build_teacher(seed: int = 1) -> HighResolutionNetwork:
+    torch.manual_seed(seed)
+    return HIGH.build(IDENTITIES)
+
+
+def build(settings: PSHRNet = FULL, seed: int = 0) -> PseudoSiameseNetwork:
+    teacher = build_teacher() if settings.needs_teacher else None
+    torch.manual_seed(seed)
+    return settings.build(IDENTITIES, teacher)
+
+
+def copied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def batch() -> PairBatch:
+    """Two images of each of three identities."""
+    generator = torch.Generator().manual_seed(0)
+    high, noise = torch.randn(2, 6, 3, 64, 32, generator=generator)
+    return PairBatch(
+        high=high,
+        low=high + 0.5 * noise,
+        labels=torch.tensor([0, 0, 1, 1, 2, 2]),
+        cameras=torch.tensor([1, 2, 1, 2, 1, 2]),
+        rates=torch.full((6,), 2.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "terms"),
+    [("ID", {"ce", "triplet"}), ("SR+ID", {"ce", "triplet", "sr"}), ("SR+ID+PS", {"ce", "triplet", "sr", "ps"})],
+)
+def test_rows_of_the_ablation_have_their_terms(title: str, terms: set[str], batch: PairBatch) -> None:
+    method = build(ROWS[title]).train()
+    losses = method.losses(batch, "network")
+    assert ROWS[title].title == title
+    assert set(losses) == terms
+    assert all(loss.ndim == 0 and loss.isfinite() and loss > 0 for loss in losses.values())
+
+
+def test_the_teacher_learns_identities_from_the_sharp_images_alone(batch: PairBatch) -> None:
+    method = build_teacher().eval()
+    losses = method.losses(batch, "network")
+    assert set(losses) == {"ce", "triplet"}
+    blurred = replace(batch, low=torch.zeros_like(batch.low))
+    assert equal(copied(losses), copied(method.losses(blurred, "network")))
+    assert HIGH.title == "HRNet-ReID-H alone"
+
+
+def test_terms_are_their_weights_times_the_losses_by_hand(batch: PairBatch) -> None:
+    settings = replace(
+        FULL,
+        identity=IdentityLoss(cross_entropy_weight=1.5, triplet_weight=0.3, margin=2.0, smoothing=0.2),
+        restoration_weight=0.7,
+        pseudo_siamese_weight=0.9,
+        members=("seq2", "logits"),
+    )
+    method = build(settings).eval()
+    terms = {name: loss.item() for name, loss in method.losses(batch, "network").items()}
+    with torch.no_grad():
+        restored = method.restoration(batch.low)
+        student, teacher = method.network(restored), method.teacher(batch.high)
+
+    assert terms["sr"] == pytest.approx(0.7 * mean_absolute(restored, batch.high), rel=1e-5)
+    between = mean_absolute(student.sequences[1], teacher.sequences[1]) + mean_absolute(student.logits, teacher.logits)
+    assert terms["ps"] == pytest.approx(0.9 * between, rel=1e-5)
+    assert terms["ce"] == pytest.approx(1.5 * smoothed_cross_entropy(student, batch.labels, 0.2), rel=1e-5)
+    hardest = sum(batch_hard(sequence, batch.labels, 2.0) for sequence in student.sequences)
+    assert terms["triplet"] == pytest.approx(0.3 * hardest, rel=1e-4)
+
+
+def mean_absolute(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(np.abs(one.double().numpy() - other.double().numpy()).mean())
+
+
+def smoothed_cross_entropy(output: HRNetReIDOutput, labels: torch.Tensor, epsilon: float) -> float:
+    total = 0.0
+    for row, label in zip(output.logits.double().tolist(), labels.tolist(), strict=True):
+        normaliser = math.log(sum(math.exp(score) for score in row))
+        for number, score in enumerate(row):
+            share = epsilon / len(row) + (1 - epsilon) * (number == label)
+            total -= share * (score - normaliser)
+    return total / len(labels)
+
+
+def batch_hard(sequence: torch.Tensor, labels: torch.Tensor, margin: float) -> float:
+    rows, names = sequence.double().numpy(), labels.tolist()
+    total = 0.0
+    for anchor, name in enumerate(names):
+        distances = [float(np.linalg.norm(rows[anchor] - row)) for row in rows]
+        positive = max(distance for distance, other in zip(distances, names, strict=True) if other == name)
+        negative = min(distance for distance, other in zip(distances, names, strict=True) if other != name)
+        total += max(0.0, margin + positive - negative)
+    return total / len(names)
+
+
+def test_only_the_chosen_sequences_are_pulled_together(batch: PairBatch) -> None:
+    method = build_teacher().eval()
+    with torch.no_grad():
+        output = method.network(batch.high)
+        some = IdentityLoss(sequences=(2, 5), margin=2.0).terms(output, batch.labels)["triplet"]
+    by_hand = sum(batch_hard(output.sequences[index], batch.labels, 2.0) for index in (1, 4))
+    assert some.item() == pytest.approx(0.2 * by_hand, rel=1e-4)
+
+
+def test_twins_that_see_the_same_do_not_differ(batch: PairBatch) -> None:
+    method = build(replace(FULL, restoration=None, student_from_teacher=True)).eval()
+    alike = replace(batch, low=batch.high)
+    assert method.losses(alike, "network")["ps"].item() == 0
+    assert method.losses(batch, "network")["ps"].item() > 0
+
+
+def test_the_teacher_does_not_move(batch: PairBatch) -> None:
+    method = build().train()
+    teacher, student = copied(method.teacher.state_dict()), copied(method.network.state_dict())
+    assert any(name.endswith("running_mean") for name in teacher)
+    optimizer = torch.optim.SGD(method.parameter_groups()["network"], lr=0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        sum(method.losses(batch, "network").values()).backward()
+        optimizer.step()
+    assert equal(copied(method.teacher.state_dict()), teacher)
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+    after = method.network.state_dict()
+    assert not torch.equal(after["classifier.weight"], student["classifier.weight"])
+    assert not torch.equal(after["normalisation.running_mean"], student["normalisation.running_mean"])
+
+
+def test_train_reaches_the_student_only() -> None:
+    method = build()
+    assert method.train() is method
+    assert method.network.training
+    assert method.restoration.training
+    assert not any(module.training for module in method.teacher.modules())
+    assert not any(module.training for module in method.eval().modules())
+
+
+def test_trained_state_leaves_the_teacher_out_and_round_trips(batch: PairBatch) -> None:
+    trained, other = build(), build(seed=5)
+    state = copied(trained.trained_state())
+    parts = {name.split(".")[0] for name in state}
+    assert parts == {"network", "restoration"}
+    teacher = copied(other.teacher.state_dict())
+    assert not equal(copied(other.trained_state()), state)
+    other.load_trained_state(state)
+    assert equal(copied(other.trained_state()), state)
+    assert equal(copied(other.teacher.state_dict()), teacher)
+
+
+def test_a_state_with_a_tensor_missing_is_refused() -> None:
+    method = build()
+    state = method.trained_state()
+    del state["network.classifier.weight"]
+    with pytest.raises(RuntimeError, match=r"network\.classifier\.weight"):
+        method.load_trained_state(state)
+
+
+def test_a_guided_row_needs_a_teacher() -> None:
+    with pytest.raises(InputError, match=r"PS-HRNet's row SR\+ID\+PS needs a trained HRNet-ReID-H as teacher"):
+        FULL.build(IDENTITIES)
+    with pytest.raises(InputError, match=r"row SR\+ID needs a trained HRNet-ReID-H"):
+        replace(ROWS["SR+ID"], student_from_teacher=True).build(IDENTITIES)
+    with pytest.raises(InputError, match="as teacher"):
+        FULL.build(IDENTITIES, build(ROWS["ID"]))
+
+
+def test_a_row_without_guidance_ignores_a_teacher() -> None:
+    torch.manual_seed(0)
+    method = ROWS["SR+ID"].build(IDENTITIES, build_teacher())
+    assert method.teacher is None
+    assert not any(name.startswith("teacher") for name in method.state_dict())
+
+
+def test_student_from_teacher_copies_and_does_not_share() -> None:
+    teacher = build_teacher()
+    before = copied(teacher.network.state_dict())
+    method = replace(FULL, student_from_teacher=True).build(IDENTITIES, teacher)
+    assert equal(copied(method.network.state_dict()), before)
+    with torch.no_grad():
+        method.network.classifier.weight.add_(1)
+    assert equal(copied(method.teacher.state_dict()), before)
+    assert not equal(copied(build().network.state_dict()), before)
+
+
+def test_cosine_distances_equal_a_loop() -> None:
+    generator = np.random.default_rng(0)
+    query, gallery = generator.normal(size=(4, 7)), generator.normal(size=(5, 7))
+    expected = np.empty((4, 5))
+    for i, one in enumerate(query):
+        for j, other in enumerate(gallery):
+            expected[i, j] = 1 - one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
+    found = cosine_distances(torch.tensor(query), torch.tensor(gallery))
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    scaled = cosine_distances(torch.tensor(query * 3), torch.tensor(gallery * 0.1))
+    torch.testing.assert_close(scaled, found)
+    assert cosine_distances(torch.tensor([[1.0, 0]]), torch.tensor([[2.0, 0], [0, 1], [-1, 0]])).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("title", ROWS)
+def test_descriptors(title: str, batch: PairBatch) -> None:
+    method = build(ROWS[title]).eval()
+    with torch.inference_mode():
+        descriptors = method.embed(batch.low, batch.rates)
+        restored = method.restore(batch.low)
+        expected = method.network.embed(batch.low if restored is None else restored)
+    assert descriptors.shape == (6, 6656)
+    assert descriptors.dtype == torch.float32
+    assert torch.equal(descriptors, expected)
+    assert (restored is None) == (title == "ID")
+    distances = method.distances(descriptors[:2], descriptors, batch.rates[:2])
+    assert distances.shape == (2, 6)
+    assert distances.argmin(dim=1).tolist() == [0, 1]
+
+
+def test_the_teacher_describes_as_its_network_does(batch: PairBatch) -> None:
+    method = build_teacher().eval()
+    with torch.inference_mode():
+        assert torch.equal(method.embed(batch.high, batch.rates), method.network.embed(batch.high))
+    assert method.restore(batch.high) is None
+
+
+def test_bfloat16_is_near_float32(batch: PairBatch) -> None:
+    method = build(replace(FULL, identity=IdentityLoss(margin=2.0))).eval()
+    with torch.no_grad():
+        exact = method.losses(batch, "network")
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = method.losses(batch, "network")
+    for name, loss in rough.items():
+        assert loss.dtype == torch.float32, name
+        assert loss.item() == pytest.approx(exact[name].item(), rel=0.03), name
+    assert any(rough[name] != exact[name] for name in rough)
+
+
+@pytest.mark.parametrize("title", ROWS)
+def test_groups_hold_every_trainable_parameter_once(title: str) -> None:
+    method = build(ROWS[title])
+    groups = method.parameter_groups()
+    assert list(groups) == ["network"]
+    found = [id(parameter) for group in groups["network"] for parameter in group["params"]]
+    student = [p for name, p in method.named_parameters() if not name.startswith("teacher.")]
+    assert sorted(found) == sorted(id(parameter) for parameter in student)
+    assert len(set(found)) == len(found)
+    assert all(parameter.requires_grad for parameter in student)
+
+
+def test_every_parameter_of_the_student_gets_a_gradient(batch: PairBatch) -> None:
+    method = build(replace(FULL, identity=IdentityLoss(margin=2.0))).train()
+    sum(method.losses(batch, "network").values()).backward()
+    for group in method.parameter_groups()["network"]:
+        assert all(parameter.grad is not None for parameter in group["params"])
+
+
+def test_the_restoration_may_learn_at_a_rate_of_its_own() -> None:
+    method = build(replace(FULL, restoration_learning_rate_scale=0.1))
+    optimizer = torch.optim.SGD(method.parameter_groups()["network"], lr=0.0)
+    scales = {id(p): group["learning_rate_scale"] for group in optimizer.param_groups for p in group["params"]}
+    assert {scales[id(p)] for p in method.restoration.parameters()} == {0.1}
+    assert {scales[id(p)] for p in method.network.parameters()} == {1.0}
+    default = build().parameter_groups()["network"]
+    assert [group["learning_rate_scale"] for group in default] == [1.0, 1.0]
+
+
+def test_pretrained_weights_go_into_the_students_backbone() -> None:
+    method, teacher = build(), build_teacher()
+    assert FULL.weights_target(method) is method.network.backbone
+    assert HIGH.weights_target(teacher) is teacher.network.backbone
+    assert FULL.backbone_name == HIGH.backbone_name == "hrnet_w18_small"
+
+
+def test_equal_seeds_give_equal_networks() -> None:
+    assert equal(copied(build().state_dict()), copied(build().state_dict()))
+    assert not equal(copied(build().state_dict()), copied(build(seed=7).state_dict()))
