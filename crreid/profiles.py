@@ -121,7 +121,7 @@ def _quick(data: DataSettings) -> Profile:
     return Profile(
         name="quick",
         data=replace(data, train_identities=60, test_identities=60),
-        schedule=Schedule(epochs=16, warmup_epochs=2, ramp=True, learning_rate=2e-2, decay="cosine", milestones=()),
+        schedule=Schedule(epochs=16, warmup_epochs=2, ramp=True, learning_rate=1e-2, decay="cosine", milestones=()),
         evaluation=EvaluationSettings(query_rates=(1, 2, 3, 4)),
         size=(128, 64),
         augmentation=Augmentation(padding=5),

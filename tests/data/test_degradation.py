@@ -12,7 +12,9 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(("rate", "size"), [(1, (128, 64)), (2, (64, 32)), (3, (42, 21)), (2.5, (51, 25)), (200, (1, 1))])
+@pytest.mark.parametrize(
+    ("rate", "size"), [(1, (128, 64)), (2, (64, 32)), (3, (42, 21)), (2.5, (51, 25)), (200, (1, 1))]
+)
 def test_low_resolution_size_is_a_floor(rate, size):
     assert low_resolution_size(128, 64, rate) == size
 

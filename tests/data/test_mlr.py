@@ -57,7 +57,7 @@ def test_balanced_rates_differ_by_one_at_most(count):
 
 def test_one_rate_a_camera(table):
     rows = mlr(table, MLRSettings(cameras=(1, 2), per="camera")).with_role("query").rows
-    assert (rows.groupby("camera")["rate"].nunique() == 1).all()
+    assert (rows.groupby("camera")["rate"].agg(lambda rates: len(set(rates))) == 1).all()
 
 
 def test_training_may_have_rates_of_its_own(table):

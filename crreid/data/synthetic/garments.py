@@ -20,6 +20,7 @@ __all__ = [
     "Garment",
     "Print",
     "Rgb",
+    "draw_colour",
     "draw_garment",
     "draw_print",
     "inside_print",
@@ -31,29 +32,21 @@ Booleans = NDArray[np.bool_]
 Rgb = tuple[float, float, float]  # display values in [0, 1]
 
 COARSE_UPPER: dict[Rgb, float] = {
-    (0.15, 0.15, 0.17): 4.0,  # black
-    (0.44, 0.44, 0.46): 4.0,  # grey
-    (0.74, 0.74, 0.73): 5.0,  # white
-    (0.19, 0.24, 0.38): 4.0,  # navy
-    (0.36, 0.47, 0.64): 3.0,  # blue
-    (0.60, 0.22, 0.22): 2.0,  # red
-    (0.32, 0.38, 0.28): 1.5,  # olive
-    (0.66, 0.56, 0.44): 1.5,  # beige
-    (0.71, 0.50, 0.53): 1.0,  # pink
+    (0.46, 0.46, 0.47): 4.0,  # grey
+    (0.53, 0.48, 0.42): 3.0,  # taupe
+    (0.40, 0.45, 0.53): 3.0,  # slate
 }
-"""Coarse colours of upper garments with their share."""
+"""Coarse colours of upper garments with their share: few and middling, so that patterns have room on both sides."""
 
 COARSE_LOWER: dict[Rgb, float] = {
-    (0.14, 0.14, 0.16): 5.0,  # black
-    (0.20, 0.25, 0.36): 5.0,  # dark jeans
-    (0.38, 0.46, 0.58): 3.0,  # washed jeans
-    (0.40, 0.40, 0.41): 2.0,  # grey
-    (0.58, 0.51, 0.41): 2.0,  # khaki
+    (0.18, 0.18, 0.20): 3.0,  # black
+    (0.24, 0.29, 0.40): 3.0,  # jeans
+    (0.40, 0.39, 0.38): 2.0,  # grey
 }
 """Coarse colours of trousers, shorts and skirts with their share."""
 
 PATTERNS: dict[str, float] = {
-    "plain": 5.0,
+    "plain": 2.0,
     "stripes": 5.0,
     "pinstripes": 2.5,
     "checks": 3.0,
@@ -64,8 +57,17 @@ PATTERNS: dict[str, float] = {
 }
 """Patterns of upper garments with their share."""
 
-SOBER_PATTERNS: dict[str, float] = {"plain": 6.0, "pinstripes": 1.5, "checks": 1.0, "plaid": 1.0, "blocks": 0.3}
+SOBER_PATTERNS: dict[str, float] = {"plain": 4.0, "pinstripes": 1.5, "checks": 1.0, "plaid": 1.0, "blocks": 0.3}
 """Patterns of trousers, shorts and skirts with their share."""
+
+CONTRASTS: tuple[Rgb, ...] = (
+    (1.0, 1.0, 1.0),  # light and dark
+    (1.0, -0.7, -0.7),  # red and cyan
+    (-0.8, 1.0, -0.8),  # green and purple
+    (-0.8, -0.6, 1.0),  # blue and yellow
+    (1.0, 0.3, -1.0),  # orange and blue
+)
+"""Directions in RGB along which a pattern's two colours differ: near to, two colours; from afar, their mean."""
 
 SHAPES = ("square", "disc", "text", "cross", "diamond", "bar", "ring")
 
@@ -114,34 +116,34 @@ class Garment:
     folds: float
 
 
-def draw_garment(
-    generator: np.random.Generator, coarse: dict[Rgb, float], patterns: dict[str, float], strength: float
-) -> Garment:
-    """Draws a cloth whose mean colour is one of `coarse`.
+def draw_colour(generator: np.random.Generator, coarse: dict[Rgb, float]) -> Rgb:
+    """Draws one of the coarse colours by their shares, a little off."""
+    colours = np.array(list(coarse))
+    shares = np.array(list(coarse.values()))
+    base = colours[generator.choice(len(colours), p=shares / shares.sum())]
+    return _rgb(base + generator.normal(0, 0.025) + generator.normal(0, 0.015, 3))
+
+
+def draw_garment(generator: np.random.Generator, colour: Rgb, patterns: dict[str, float], strength: float) -> Garment:
+    """Draws a cloth by its mean colour.
 
     Args:
         generator: Source of chance.
-        coarse: Colours with their shares.
+        colour: Mean of the cloth, what is left of it in low resolution.
         patterns: Patterns with their shares.
         strength: Largest difference of a pattern's two colours.
     """
-    colours = np.array(list(coarse))
-    shares = np.array(list(coarse.values()))
-    mean = (
-        colours[generator.choice(len(colours), p=shares / shares.sum())]
-        + generator.normal(0, 0.025)
-        + generator.normal(0, 0.015, 3)
-    )
+    mean = np.array(colour)
     weights = np.array(list(patterns.values()))
     pattern = list(patterns)[int(generator.choice(len(weights), p=weights / weights.sum()))]
     duty = float(generator.choice([0.3, 0.5, 0.7]))
     contrast = np.zeros(3) if pattern == "plain" else _contrast(generator, mean, duty, strength)
-    period = float(generator.choice([0.024, 0.032, 0.042, 0.056, 0.074]))
+    period = float(generator.choice([0.034, 0.042, 0.050, 0.060]))
     return Garment(
         first=_rgb(mean + (1 - duty) * contrast),
         second=_rgb(mean - duty * contrast),
         pattern=pattern,
-        period=period * (1.5 if pattern in ("plaid", "blocks") else 1.0),
+        period=period * (1.3 if pattern in ("plaid", "blocks") else 1.0),
         duty=duty,
         phase=float(generator.random()),
         folds=float(generator.uniform(0.4, 1.0)),
@@ -240,7 +242,8 @@ def _contrast(
     generator: np.random.Generator, mean: NDArray[np.float64], duty: float, strength: float
 ) -> NDArray[np.float64]:
     """Difference of a pattern's two colours, as large as the range [0.04, 0.96] of both allows, up to a drawn limit."""
-    direction = generator.normal(0, 0.18, 3) + generator.choice([-1.0, 1.0])
+    direction = np.array(CONTRASTS[int(generator.integers(len(CONTRASTS)))]) + generator.normal(0, 0.08, 3)
+    direction *= generator.choice([-1.0, 1.0])
     wanted = direction / np.abs(direction).max() * generator.uniform(0.55, 1.0) * strength
     fits = 1.0
     for value, difference in zip(mean, wanted, strict=True):

@@ -14,6 +14,7 @@ from crreid.data.synthetic.garments import (
     Garment,
     Print,
     Rgb,
+    draw_colour,
     draw_garment,
     draw_print,
 )
@@ -129,43 +130,49 @@ class Person:
     stride: float
 
 
-def draw_person(generator: np.random.Generator) -> Person:
-    """Draws an identity; the order of the draws is part of the renderer's version."""
-    chance = generator.random(8)
-    upper = draw_garment(generator, COARSE_UPPER, PATTERNS, 0.46)
-    lower_kind = str(generator.choice(["trousers", "shorts", "skirt"], p=[0.68, 0.20, 0.12]))
-    lower = draw_garment(generator, COARSE_LOWER, SOBER_PATTERNS, 0.28)
+def draw_person(generator: np.random.Generator, look: np.random.Generator) -> Person:
+    """Draws an identity; the order of the draws is part of the renderer's version.
+
+    Args:
+        generator: Of the person: patterns, prints, trims and all that low resolution takes away.
+        look: Of a group of look-alikes, who share coarse colours, cut of the clothes, hair and what they carry. Without
+            them, colour alone would find a person among a few hundred at any resolution.
+    """
+    chance, shared = generator.random(4), look.random(3)
+    lower_kind = str(look.choice(["trousers", "shorts", "skirt"], p=[0.68, 0.20, 0.12]))
+    upper = draw_garment(generator, draw_colour(look, COARSE_UPPER), PATTERNS, 0.85)
+    lower = draw_garment(generator, draw_colour(look, COARSE_LOWER), SOBER_PATTERNS, 0.55)
     bare = upper.pattern in ("plain", "blocks")
     return Person(
-        stature=float(generator.normal(1.0, 0.035)),
-        girth=float(np.clip(generator.normal(1.0, 0.10), 0.8, 1.3)),
-        shoulders=float(generator.uniform(0.102, 0.128)),
-        head=float(generator.normal(1.05, 0.04)),
-        skin=_pick(generator, SKINS, 0.02),
-        hair=_pick(generator, HAIRS, 0.01),
+        stature=float(look.normal(1.0, 0.03) + generator.normal(0, 0.01)),
+        girth=float(np.clip(look.normal(1.0, 0.10) + generator.normal(0, 0.02), 0.8, 1.3)),
+        shoulders=float(look.uniform(0.102, 0.128)),
+        head=float(look.normal(1.05, 0.04)),
+        skin=_pick(look, SKINS, 0.02),
+        hair=_pick(look, HAIRS, 0.01),
         hair_style=str(
-            generator.choice(["bald", "short", "bob", "long", "ponytail", "bun"], p=[0.05, 0.42, 0.13, 0.2, 0.13, 0.07])
+            look.choice(["bald", "short", "bob", "long", "ponytail", "bun"], p=[0.05, 0.42, 0.13, 0.2, 0.13, 0.07])
         ),
         upper=upper,
         print_=draw_print(generator, upper) if chance[0] < (0.75 if bare else 0.15) else None,
         inner=_pick(generator, ACCENTS, 0.02) if chance[1] < (0.25 if bare else 0.12) else None,
-        sleeve=float(generator.choice([0.28, 0.45, 1.0], p=[0.25, 0.3, 0.45])),
-        cuff=_pick(generator, ACCENTS, 0.02) if chance[2] < 0.15 else None,
-        hem=float(generator.choice([0.50, 0.47, 0.38], p=[0.4, 0.48, 0.12]) + generator.uniform(-0.01, 0.01)),
+        sleeve=float(look.choice([0.28, 0.45, 1.0], p=[0.25, 0.3, 0.45])),
+        cuff=_pick(look, ACCENTS, 0.02) if shared[0] < 0.15 else None,
+        hem=float(look.choice([0.50, 0.47, 0.38], p=[0.4, 0.48, 0.12]) + look.uniform(-0.01, 0.01)),
         lower=lower,
         lower_kind=lower_kind,
-        lower_end=_lower_end(generator, lower_kind),
-        looseness=float(generator.uniform(0.001, 0.012)),
-        side_stripe=_pick(generator, ACCENTS[1:], 0.02) if chance[3] < 0.2 else None,
-        shoes=_pick(generator, SHOES, 0.02),
+        lower_end=_lower_end(look, lower_kind),
+        looseness=float(look.uniform(0.001, 0.012)),
+        side_stripe=_pick(generator, ACCENTS[1:], 0.02) if chance[2] < 0.25 else None,
+        shoes=_pick(look, SHOES, 0.02),
         soles=_pick(generator, ((0.85, 0.85, 0.84), (0.12, 0.12, 0.12)), 0.02),
         socks=_pick(generator, ((0.85, 0.85, 0.84), (0.14, 0.14, 0.15), (0.45, 0.45, 0.46)), 0.02),
-        bag=_draw_bag(generator) if chance[4] < 0.55 else None,
-        hat=str(generator.choice(["cap", "beanie"])) if chance[5] < 0.16 else "",
-        hat_colour=_pick(generator, ACCENTS, 0.02),
+        bag=_draw_bag(generator, look) if shared[1] < 0.55 else None,
+        hat=str(look.choice(["cap", "beanie"])) if shared[2] < 0.16 else "",
+        hat_colour=_pick(look, ACCENTS, 0.02),
         hat_band=_pick(generator, ACCENTS, 0.02),
-        glasses=bool(chance[6] < 0.25),
-        stride=float(generator.uniform(0.85, 1.15)),
+        glasses=bool(chance[3] < 0.25),
+        stride=float(look.uniform(0.85, 1.15)),
     )
 
 
@@ -174,13 +181,13 @@ def _lower_end(generator: np.random.Generator, kind: str) -> float:
     return float(generator.uniform(low, high))
 
 
-def _draw_bag(generator: np.random.Generator) -> Bag:
+def _draw_bag(generator: np.random.Generator, look: np.random.Generator) -> Bag:
     return Bag(
-        kind=str(generator.choice(["backpack", "shoulder", "handbag"], p=[0.45, 0.35, 0.2])),
-        colour=_pick(generator, ACCENTS, 0.02),
+        kind=str(look.choice(["backpack", "shoulder", "handbag"], p=[0.45, 0.35, 0.2])),
+        colour=_pick(look, ACCENTS, 0.02),
         trim=_pick(generator, ACCENTS, 0.02),
-        side=float(generator.choice([-1.0, 1.0])),
-        size=float(generator.uniform(0.85, 1.2)),
+        side=float(look.choice([-1.0, 1.0])),
+        size=float(look.uniform(0.85, 1.2)),
     )
 
 

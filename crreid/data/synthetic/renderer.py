@@ -27,7 +27,10 @@ RENDERER_VERSION = "1"
 SAMPLES = 3  # canvas pixels along the side of one image pixel
 
 # streams of randomness, the second number of each seed
-PERSON, TRACK, IMAGE, CAMERA, SCENE, FOLDS, STRANGER = range(7)
+PERSON, TRACK, IMAGE, CAMERA, SCENE, FOLDS, STRANGER, LOOK = range(8)
+
+LOOK_ALIKES = 3
+"""So many identities in a row share a look: coarse colours, cut and build."""
 
 
 class Renderer:
@@ -91,11 +94,12 @@ class Renderer:
 
     def _person(self, identity: int) -> Person:
         if identity not in self._people:
-            self._people[identity] = draw_person(self._generator(PERSON, identity))
+            look = self._generator(LOOK, (identity - 1) // LOOK_ALIKES)
+            self._people[identity] = draw_person(self._generator(PERSON, identity), look)
         return self._people[identity]
 
     def _stranger(self, generator: np.random.Generator) -> Person:
-        return draw_person(self._generator(STRANGER, int(generator.integers(2**31))))
+        return draw_person(self._generator(STRANGER, int(generator.integers(2**31))), generator)
 
     def _backdrop(self, camera: int, generator: np.random.Generator) -> Floats:
         """Another part of the camera's scene: (height, width, 3)."""

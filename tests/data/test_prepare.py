@@ -1,0 +1,195 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crreid.data import prepare as module
+from crreid.data.mlr import MLRSettings
+from crreid.data.prepare import DataSettings, data_settings, default_mlr, load_table, prepare
+from crreid.data.synthetic.renderer import RENDERER_VERSION
+from crreid.data.table import ImageTable
+from crreid.errors import InputError
+
+MARKET = DataSettings(dataset="market-1501")
+MLR = replace(MARKET, mlr=MLRSettings(cameras=(2,)))
+Give = Callable[[ImageTable], None]
+
+
+@pytest.fixture
+def give(monkeypatch: pytest.MonkeyPatch) -> Give:
+    """Sets the table that is read as any data set but the synthetic one."""
+
+    def give(table: ImageTable) -> None:
+        monkeypatch.setattr(module, "read_dataset", lambda name, root, split: table)
+
+    return give
+
+
+def identities(table: ImageTable, *roles: str) -> set[int]:
+    return set(table.with_role(*roles).rows["identity"])
+
+
+def without(table: ImageTable, **values: object) -> ImageTable:
+    """The rows that do not have all of the values."""
+    same = np.logical_and.reduce([table.rows[column] == value for column, value in values.items()])
+    return table.select(~same)
+
+
+def test_limits_draw_identities_whole(table: ImageTable, give: Give) -> None:
+    give(table)
+    limited = load_table(replace(MARKET, train_identities=2, test_identities=2), None)
+    train, test = identities(limited, "train"), identities(limited, "query")
+    assert len(train) == len(test) == 2
+    assert identities(limited, "gallery") == test
+    assert train <= {1, 2, 3, 4}
+    assert test <= {5, 6, 7}
+    kept = table.rows["identity"].isin(train | test | {0, -1})
+    assert limited.rows.equals(table.select(kept).rows)
+    assert limited.digest == load_table(replace(MARKET, train_identities=2, test_identities=2), None).digest
+
+
+def test_each_limit_touches_its_own_roles(table: ImageTable, give: Give) -> None:
+    give(table)
+    limited = load_table(replace(MARKET, train_identities=3), None)
+    assert len(identities(limited, "train")) == 3
+    assert identities(limited, "query", "gallery") == {5, 6, 7}
+    limited = load_table(replace(MARKET, test_identities=2), None)
+    assert identities(limited, "train") == {1, 2, 3, 4}
+    assert len(identities(limited, "query", "gallery")) == 2
+    assert len(limited.with_role("distractor")) == 2
+
+
+@pytest.mark.parametrize("limit", [None, 4, 100])
+def test_limits_above_what_there_is_change_nothing(table: ImageTable, give: Give, limit: int | None) -> None:
+    give(table)
+    assert load_table(replace(MARKET, train_identities=limit, test_identities=limit), None).digest == table.digest
+
+
+def test_one_identity_is_too_few(table: ImageTable, give: Give) -> None:
+    give(table)
+    with pytest.raises(InputError, match="noise: at least 2 identities are needed, not 1"):
+        load_table(replace(MARKET, train_identities=1), None)
+    with pytest.raises(InputError, match="test_identities must be at least 2"):
+        load_table(DataSettings(test_identities=1), None)
+
+
+def test_roles_and_pixels_of_a_high_resolution_test(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    give(table)
+    data = prepare(MARKET, None, tmp_path)
+    assert data.name == "noise"
+    assert set(data.train.rows["role"]) == {"train"}
+    assert set(data.query.rows["role"]) == {"query"}
+    assert set(data.gallery.rows["role"]) == {"gallery", "distractor"}
+    rows = [part.rows["path"] for part in (data.train, data.query, data.gallery)]
+    everything = [path for part in rows for path in part]
+    assert len(everything) == len(set(everything)) == len(table) - 1  # the junk box is gone
+    assert not any(path.startswith("-1") for path in everything)
+    assert len(data.pixels) == len(everything)
+    for path in everything[::7]:
+        assert np.array_equal(data.pixels.read(path), table.source.read(path))
+    assert {rate for part in (data.train, data.query, data.gallery) for rate in part.rows["rate"]} == {1}
+
+
+def test_roles_and_rates_of_an_mlr_build(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    give(table)
+    data = prepare(replace(MLR, train_identities=2), None, tmp_path)
+    assert data.name == "mlr-noise"
+    assert set(data.query.rows["camera"]) == {2}
+    assert set(data.gallery.rows["camera"]) == {1, 3}
+    assert set(data.gallery.rows["role"]) == {"gallery"}
+    assert len(identities(data.train, "train")) == 2
+    assert set(data.train.rows["rate"]) == set(data.query.rows["rate"]) == {2, 3, 4}
+    assert len(data.pixels) == len(data.train) + len(data.query) + len(data.gallery)
+
+
+def test_distractors_stay_where_the_build_keeps_them(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    give(table)
+    data = prepare(replace(MARKET, mlr=MLRSettings(cameras=(2,), distractors=True)), None, tmp_path)
+    assert data.gallery.with_role("distractor").rows["path"].tolist() == ["0000_c1_0.png"]
+
+
+def test_the_digest_names_the_tables(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    give(table)
+    digest = prepare(MLR, None, tmp_path).digest
+    assert prepare(MLR, None, tmp_path).digest == digest
+    other = replace(MLR, mlr=MLRSettings(cameras=(2,), seed=1))
+    assert prepare(other, None, tmp_path).digest != digest
+    give(without(table, role="junk"))
+    assert prepare(MLR, None, tmp_path).digest == digest  # junk has no part in it
+
+
+@pytest.mark.parametrize("role", ["train", "query", "gallery"])
+def test_a_missing_role_is_named(table: ImageTable, give: Give, tmp_path: Path, role: str) -> None:
+    give(without(table, role=role))
+    with pytest.raises(
+        InputError, match=f"noise has no images of role '{role}'; a run needs train, query and gallery images"
+    ):
+        prepare(MARKET, None, tmp_path)
+    assert not list(tmp_path.iterdir())  # nothing was decoded for it
+
+
+def test_an_identity_with_a_single_training_image_is_named(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    lonely = table.select(~((table.rows["identity"] == 2) & (table.rows["path"] != "0002_c3_1.png")))
+    give(lonely)
+    with pytest.raises(InputError, match=r"identity 2 has a single training image, 0002_c3_1\.png"):
+        prepare(MLR, None, tmp_path)
+
+
+def test_a_query_without_a_match_is_an_error_but_for_mlr_builds(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    give(without(table, role="gallery", identity=6))
+    with pytest.raises(InputError, match=r"identity 6 of the query .* is not in the gallery"):
+        prepare(MARKET, None, tmp_path)
+    with pytest.raises(InputError, match="is not in the gallery"):
+        prepare(replace(MARKET, mlr=MLRSettings()), None, tmp_path)
+    seen_by_camera_2_only = table.select(~((table.rows["identity"] == 6) & (table.rows["camera"] != 2)))
+    give(seen_by_camera_2_only)
+    data = prepare(MLR, None, tmp_path)
+    assert 6 in set(data.query.rows["identity"]) - set(data.gallery.rows["identity"])
+
+
+def test_synthetic_data_are_drawn_in_the_size_asked_for() -> None:
+    table = load_table(replace(data_settings("mlr-synthetic"), train_identities=3, test_identities=2), None)
+    assert table.name == "mlr-synthetic"
+    assert identities(table, "train") == {1, 2, 3}
+    assert identities(table, "query", "gallery") == {4, 5}
+    whole = load_table(data_settings("synthetic"), None)
+    assert len(identities(whole, "train")) == len(identities(whole, "query")) == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "cameras", "official_queries"),
+    [
+        ("mlr-market-1501", (3,), False),
+        ("mlr-dukemtmc-reid", (1,), False),
+        ("mlr-viper", (1,), True),
+        ("mlr-cuhk03", (1, 3, 5, 7, 9), True),
+        ("mlr-synthetic", (1,), True),
+    ],
+)
+def test_names_of_mlr_builds(name: str, cameras: tuple[int, ...], official_queries: bool) -> None:
+    settings = data_settings(name)
+    expected = MLRSettings(cameras=cameras, official_queries=official_queries)
+    assert settings.dataset == name.removeprefix("mlr-")
+    assert settings.mlr == expected == default_mlr(settings.dataset)
+    assert (settings.split, settings.train_identities, settings.test_identities) == (0, None, None)
+
+
+def test_names_without_mlr() -> None:
+    assert data_settings("market-1501") == DataSettings(dataset="market-1501")
+    assert data_settings("own") == DataSettings(dataset="own")
+    # low resolution as recorded: roles stay as they are, no camera is shrunk
+    assert data_settings("caviar") == DataSettings(dataset="caviar", mlr=MLRSettings(cameras=()))
+    assert data_settings("mlr-caviar") == data_settings("caviar")
+
+
+def test_built_in_data_name_the_version_that_draws_them() -> None:
+    assert data_settings("synthetic").version == data_settings("mlr-synthetic").version == RENDERER_VERSION
+    assert data_settings("mlr-market-1501").version == data_settings("caviar").version == ""
+
+
+@pytest.mark.parametrize("name", ["market", "mlr-market", "", "mlr-", "mlr-mlr-viper"])
+def test_unknown_names_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="there is no data set"):
+        data_settings(name)
