@@ -102,7 +102,7 @@ def _draw_measured(axes: Axes, y: float, values: Sequence[float], name: str) -> 
         return
     deviation = statistics.stdev(values)
     axes.errorbar(mean, y - 0.08, xerr=deviation, color=INK, capsize=2.5, linewidth=1.3, label="_deviation")
-    axes.plot(values, [y + 0.08] * len(values), "o", color="white", markeredgecolor=INK, markersize=3.2, label="_seeds")
+    axes.plot(values, [y + 0.07] * len(values), "o", color="white", markeredgecolor=INK, markersize=3, label="_seeds")
     _note(axes, y, max(mean + deviation, *values), f"{mean:.1f} ± {deviation:.1f}", MEASURED)
 
 

@@ -58,13 +58,7 @@ def ranked_lists(
 
     total = start + deepest * (width + GAP) - GAP + MARGIN
     figure = new_figure(total, top + len(query_images) * step - 0.12 + MARGIN)
-    names = ["query", "restored"][:heads]
-    names, size = fit_captions(names, width)
-    for index, name in enumerate(names):
-        write(figure, MARGIN + index * (width + GAP) + width / 2, top - 0.05, name, ha="center", va="bottom", size=size)
-    for index in range(deepest):
-        text = "rank 1" if index == 0 else f"{index + 1}"
-        write(figure, start + index * (width + GAP) + width / 2, top - 0.05, text, ha="center", va="bottom", size=size)
+    size = _head(figure, top - 0.05, width, start, heads, deepest)
     for row, query in enumerate(query_images):
         y = top + row * step
         if titles is not None:
@@ -81,6 +75,17 @@ def ranked_lists(
                 text = f"{distances[row][index]:.2f}"
                 write(figure, x + width / 2, y + height + 0.04, text, ha="center", size=min(size, 7.5), color=MUTED)
     return figure
+
+
+def _head(figure: Figure, bottom: float, width: float, start: float, heads: int, deepest: int) -> float:
+    """Writes what the columns are, above `bottom`, and returns the size of the type in points."""
+    names, size = fit_captions(["query", "restored"][:heads], width)
+    names += ["rank 1", *(str(rank) for rank in range(2, deepest + 1))]
+    lefts = [MARGIN + index * (width + GAP) for index in range(heads)]
+    lefts += [start + index * (width + GAP) for index in range(deepest)]
+    for left, name in zip(lefts, names, strict=True):
+        write(figure, left + width / 2, bottom, name, ha="center", va="bottom", size=size)
+    return size
 
 
 def _mark(axes: Axes, hit: bool) -> None:

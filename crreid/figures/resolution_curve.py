@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from crreid.errors import InputError
 from crreid.figures.style import (
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["resolution_curve", "resolution_scores"]
 
 LABELS = {"rank1": RANK1_LABEL, "map_hit": MAP_LABEL, "map_trapezoid": MAP_LABEL}
-MOST_LABELLED = 2  # with more methods, values at the points would cover one another
+WIDE = 7.6  # inches, for two panels
+LIMITS = (10, 25, 50, 100)
+MOST_LABELLED = 2  # with more methods, or near the axis, values at the points would cover one another
 ROW = 0.17
 HEIGHT = 2.5
 
@@ -87,17 +90,21 @@ def resolution_curve(
     means, deviations = _tables(scores, metrics)
     methods, rates = list(means[metrics[0]].columns), list(means[metrics[0]].index)
     styles = method_styles(methods)
-    in_rows = len(methods) if len(methods) > MOST_LABELLED else 0
+    most, least = (function([means[metric].to_numpy() for metric in metrics]) for function in (np.max, np.min))
+    limit = next(limit for limit in LIMITS if limit >= 1.05 * most or limit == LIMITS[-1])
+    crowded = len(methods) > MOST_LABELLED or (len(methods) > 1 and least < 0.15 * limit)
+    in_rows = len(methods) if crowded else 0
     names = [text_width(method, SMALL, "bold") for method in methods]
-    drops = text_width(f"{_drop(-88.8)} {_span(rates)}", SMALL)
-    last, between = max([*names, drops]) + 0.2, 1.05
-    left, top, bottom = 0.62, 0.2, 0.6 + in_rows * ROW
-    width = (WIDTH - left - last - between * (len(metrics) - 1)) / len(metrics)
-    figure = new_figure(WIDTH, top + HEIGHT + bottom)
+    drops = text_width(f"{_drop(-88.8)} from rate {rates[0]:g}", SMALL)
+    last, between = max([*names, drops]) + 0.2, 1.15
+    left, top, bottom = 0.62, 0.2, 0.6 + in_rows * ROW + (0.06 if in_rows else 0)
+    total = WIDTH if len(metrics) == 1 else WIDE
+    width = (total - left - last - between * (len(metrics) - 1)) / len(metrics)
+    figure = new_figure(total, top + HEIGHT + bottom)
     for index, metric in enumerate(metrics):
         axes = place(figure, left + index * (width + between), top, width, HEIGHT)
         mean, deviation = means[metric], deviations[metric]
-        _prepare(axes, rates, LABELS.get(metric, f"{metric} (per cent)"), in_rows)
+        _prepare(axes, rates, LABELS.get(metric, f"{metric} (per cent)"), limit, in_rows)
         if chance is not None and metric == "rank1":
             _draw_chance(axes, chance)
         for method in methods:
@@ -140,12 +147,12 @@ def _rates_by_methods(values: pd.Series[float]) -> pd.DataFrame:
     return values.reset_index(name="value").pivot_table("value", "rate", "method", dropna=False)
 
 
-def _prepare(axes: Axes, rates: Sequence[float], label: str, in_rows: int) -> None:
-    axes.set(xlim=(-0.3, len(rates) - 0.7), ylim=(0, 105), ylabel=label)
+def _prepare(axes: Axes, rates: Sequence[float], label: str, limit: int, in_rows: int) -> None:
+    axes.set(xlim=(-0.3, len(rates) - 0.7), ylim=(0, 1.05 * limit), ylabel=label)
     axes.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-    axes.set_yticks(range(0, 101, 20))
+    axes.set_yticks(np.linspace(0, limit, 6).astype(int))
     axes.grid(axis="x", visible=False)
-    axes.set_xlabel(RATE_LABEL, labelpad=3 + 72 * ROW * in_rows)
+    axes.set_xlabel(RATE_LABEL, labelpad=3 + (72 * ROW * in_rows + 5 if in_rows else 0))
 
 
 def _draw_chance(axes: Axes, chance: float) -> None:
@@ -185,7 +192,7 @@ def _values_at_points(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineS
                 ha="center",
                 va=alignment,
                 size=SMALL,
-                color=styles[method].colour,
+                color=styles[method].ink,
                 path_effects=halo,
             )
 
@@ -195,7 +202,8 @@ def _values_below(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineStyle
     transform = axes.get_xaxis_transform()
     for row, method in enumerate(mean.columns):
         line, down = styles[method], -(0.27 + (row + 0.5) * ROW) / HEIGHT
-        axes.plot([-0.3], [down], line.marker, color=line.colour, transform=transform, clip_on=False, label="_key")
+        key = axes.transAxes + ScaledTranslation(-0.17, 0, axes.figure.dpi_scale_trans)
+        axes.plot([0], [down], line.marker, color=line.colour, transform=key, clip_on=False, label="_key")
         for place_, value in enumerate(mean[method]):
             axes.text(
                 place_,
@@ -205,7 +213,7 @@ def _values_below(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineStyle
                 ha="center",
                 va="center",
                 size=SMALL,
-                color=line.colour,
+                color=line.ink,
             )
 
 
@@ -215,7 +223,7 @@ def _label_ends(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineStyle],
     ends, span = mean.iloc[-1], axes.get_ylim()[1]
     heights = _spread(ends.to_numpy(), lines * 0.15 / HEIGHT * span, 0.1 / HEIGHT * span, span)
     for method, height in zip(mean.columns, heights, strict=True):
-        lost = f"{_drop(ends[method] - mean[method].iloc[0])} {_span(list(mean.index))}" if len(mean) > 1 else ""
+        lost = f"{_drop(ends[method] - mean[method].iloc[0])} from rate {mean.index[0]:g}" if len(mean) > 1 else ""
         text = lost if named else lost.split(" ")[0]
         at = (1.0, height)
         options: dict[str, Any] = {
@@ -225,7 +233,7 @@ def _label_ends(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineStyle],
         }
         if named:
             up = "bottom" if lost else "center"
-            axes.annotate(method, at, (6, 0), va=up, size=SMALL, weight="bold", color=styles[method].colour, **options)
+            axes.annotate(method, at, (6, 0), va=up, size=SMALL, weight="bold", color=styles[method].ink, **options)
         axes.annotate(text, at, (6, 0), va="top" if named else "center", size=SMALL, color=INK, **options)
         start, stop = (len(mean) - 1 + 0.06, ends[method]), (len(mean) - 0.7, height)
         axes.plot(*zip(start, stop, strict=True), color=styles[method].colour, linewidth=0.7, label="_leader")
@@ -233,10 +241,6 @@ def _label_ends(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineStyle],
 
 def _drop(difference: float) -> str:
     return f"{'−' if difference < 0 else '+'}{abs(difference):.1f}"
-
-
-def _span(rates: Sequence[float]) -> str:
-    return f"at rate {rates[-1]:g}"
 
 
 def _spread(values: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:

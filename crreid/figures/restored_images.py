@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -47,61 +48,64 @@ def restored_images(
     Raises:
         InputError: No image, images of several sizes, lists whose lengths do not match, or captions of no row.
     """
-    captions = captions or {}
-    rows = _check(low, restored, truth, rates, captions)
+    images = _check(low, restored, truth, rates, captions or {})
     factors = np.array(rates, dtype=float)
-    order = np.argsort(factors, kind="stable")
+    order = [int(index) for index in np.argsort(factors, kind="stable")]
     ordered = [float(rate) for rate in factors[order]]
+    maps = {name: [_error(*pair) for pair in zip(images[name], truth, strict=True)] for name in (LOW, *restored)}
+    rows = [_Row(label=_broken(name), images=images[name], name=name) for name in images]
+    rows += [_Row(label=f"error of\n{name}", images=maps[name], name="") for name in maps if errors]
 
-    maps = {name: [_error(image, truth[index]) for index, image in enumerate(rows[name])] for name in (LOW, *restored)}
-    most = max(1.0, float(np.percentile(np.stack([part for of_row in maps.values() for part in of_row]), 99.5)))
-    kinds = [(name, False) for name in (LOW, *restored, TRUTH)] + [(name, True) for name in maps if errors]
-    labels = [f"error of\n{name}" if error else _broken(name) for name, error in kinds]
-    left = MARGIN + max(text_width(label, SMALL) for label in labels) + 0.1
+    left = MARGIN + max(text_width(row.label, SMALL) for row in rows) + 0.1
     right = MARGIN + (BAR if errors else 0.0)
     breaks = np.cumsum([0.0] + [BETWEEN if a != b else GAP for a, b in pairwise(ordered)])
-    width = min(0.95, (WIDTH - left - right - breaks[-1]) / len(low))
+    width = min(0.95, (WIDTH - left - right - float(breaks[-1])) / len(low))
     if width < 0.2:
         raise InputError(f"low has {len(low)} images; expected fewer, they would be narrower than 0.2 inches")
-    height, xs = box_height(low, width), left + breaks + np.arange(len(low)) * width
+    height, xs = box_height(low, width), [left + float(gap) + width * column for column, gap in enumerate(breaks)]
+    texts, size = _fitted(captions or {}, width)
+    below = [LINE * max((1 + text.count("\n") for text in texts.get(row.name, ())), default=0) for row in rows]
+    tops = [0.28 + float(down) for down in np.cumsum([0.0, *(height + GAP + extra for extra in below)])]
 
-    fitted, size = fit_captions([text for name in rows for text in captions.get(name, ())], width)
-    of_row, taken = {}, 0
-    for name in rows:
-        of_row[name] = fitted[taken : taken + len(captions.get(name, ()))]
-        taken += len(of_row[name])
-    below = [
-        0.0 if error else LINE * max((1 + text.count("\n") for text in of_row[name]), default=0)
-        for name, error in kinds
-    ]
-    tops = 0.28 + np.cumsum([0.0, *(height + GAP + extra for extra in below)])
-
-    figure = new_figure(float(xs[-1]) + width + right, float(tops[-1]) - GAP + MARGIN)
+    figure = new_figure(xs[-1] + width + right, tops[-1] - GAP + MARGIN)
     for rate in dict.fromkeys(ordered):
-        members = [x for x, of_column in zip(xs, ordered, strict=True) if of_column == rate]
-        middle = (members[0] + members[-1] + width) / 2
+        of_rate = [x for x, of_column in zip(xs, ordered, strict=True) if of_column == rate]
+        middle = (of_rate[0] + of_rate[-1] + width) / 2
         write(figure, middle, 0.22, f"rate {rate:g}", ha="center", va="bottom", weight="bold")
-    for (name, error), label, top in zip(kinds, labels, tops, strict=False):
-        write(figure, left - 0.1, top + height / 2, label, ha="right", va="center", size=SMALL)
+    scale = Normalize(0, max(1.0, float(np.percentile([part for row in maps.values() for part in row], 99.5))))
+    for row, top in zip(rows, tops, strict=False):
+        write(figure, left - 0.1, top + height / 2, row.label, ha="right", va="center", size=SMALL)
         for x, index in zip(xs, order, strict=True):
-            axes = place(figure, x, top, width, height)
-            if error:
-                show_image(axes, maps[name][index], cmap=ERROR_COLOURS, vmin=0, vmax=most)
-                continue
-            show_image(axes, rows[name][index])
-            if of_row[name]:
-                text = of_row[name][index]
+            show_image(place(figure, x, top, width, height), row.images[index], cmap=ERROR_COLOURS, norm=scale)
+            if row.name in texts:
+                text = texts[row.name][index]
                 write(figure, x + width / 2, top + height + 0.02, text, ha="center", size=size, color=MUTED)
     if errors:
-        _colour_bar(figure, float(xs[-1]) + width + 0.12, tops[len(rows)], tops[-1] - GAP - tops[len(rows)], most)
+        first = tops[len(images)]
+        _colour_bar(figure, xs[-1] + width + 0.12, first, tops[-1] - GAP - first, scale)
     return figure
 
 
-def _colour_bar(figure: Figure, left: float, top: float, height: float, most: float) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """Images of one kind; the name, empty for maps of errors, is the one that captions go by."""
+
+    label: str
+    images: Sequence[np.ndarray]
+    name: str
+
+
+def _fitted(captions: Mapping[str, Sequence[str]], width: float) -> tuple[dict[str, list[str]], float]:
+    """Captions that fit below their images, and one size for those of all rows."""
+    fitted, size = fit_captions([text for texts in captions.values() for text in texts], width)
+    left = iter(fitted)
+    return {name: [next(left) for _ in texts] for name, texts in captions.items()}, size
+
+
+def _colour_bar(figure: Figure, left: float, top: float, height: float, scale: Normalize) -> None:
     bar = place(figure, left, top, 0.12, min(height, 3.0))
     bar.grid(False)
-    scale = ScalarMappable(Normalize(0, most), ERROR_COLOURS)
-    figure.colorbar(scale, cax=bar, label="absolute error (grey levels)", extend="max")
+    figure.colorbar(ScalarMappable(scale, ERROR_COLOURS), cax=bar, label="absolute error (grey levels)", extend="max")
     bar.tick_params(labelsize=SMALL)
     bar.yaxis.label.set_fontsize(SMALL)
 

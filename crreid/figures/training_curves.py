@@ -73,6 +73,7 @@ def training_curves(epochs: Mapping[str, Sequence[Mapping[str, Any]]], *, terms:
             axes.set_ylabel("loss")
     strip = figure.add_subplot(grid[rows, :])
     _draw_learning_rate(strip, epochs, styles, longest)
+    figure.align_ylabels(figure.axes[:-1])
     handles, names = _legend(figure, list(epochs))
     figure.legend(handles, names, loc="outside upper left", ncols=min(per_line, len(names)), handlelength=1.8)
     return figure
@@ -121,7 +122,7 @@ def _draw(
             label=row,
             clip_on=False,
         )
-    if axes.get_ylim()[0] > 0 or min(min(values.get(field, 0) for values in of_row) for of_row in epochs.values()) >= 0:
+    if all(values.get(field, 0) >= 0 for of_row in epochs.values() for values in of_row):
         axes.set_ylim(bottom=0)
     axes.set_xlim(1 if longest > 1 else 0.5, max(longest, 1.5))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
@@ -138,7 +139,7 @@ def _draw_learning_rate(
             axes,
             {first: epochs[first]},
             "learning_rate",
-            {first: LineStyle(colour=MUTED, marker="", dashes="-")},
+            {first: LineStyle(colour=MUTED, marker="o", dashes="-")},
             longest,
         )
     else:
