@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from itertools import chain
@@ -22,6 +23,7 @@ from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.study.index import write_index
 from crreid.study.items import StudyItem
+from crreid.study.progress import progress_file
 from crreid.study.session import Session, default_results_dir, open_session
 
 __all__ = ["Outcome", "check_parameters", "notebooks_dir", "run_study"]
@@ -112,15 +114,34 @@ def _execute(item: StudyItem, notebook: Path, parameters: dict[str, Any], sessio
     command = [sys.executable, "-m", "papermill", str(notebook), str(executed), "--kernel", "python3"]
     command += ["--no-progress-bar", "--start-timeout", "120", "--parameters_base64", packed]
     command += ["--execution-timeout", str(TIMEOUT_SECONDS[session.profile.name])]
-    done = subprocess.run(command, cwd=session.folder, capture_output=True, text=True)
+    status, errors = _run(command, session.folder, progress_file(session.workspace.runs_dir))
     if executed.exists():
         _render(executed, _hidden_paths(session))
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        return f"failed ({lines[-1] if lines else f'status {done.returncode}'})"
+    if status != 0:
+        lines = [line for line in errors.splitlines() if line.strip()]
+        return f"failed ({lines[-1] if lines else f'status {status}'})"
     names = item.artefacts(synthetic=session.synthetic)
     stale = [name for name in names if not _is_fresh(session.folder / name, before)]
     return f"ended without writing {', '.join(stale)}" if stale else ""
+
+
+def _run(command: list[str], folder: Path, progress: Path) -> tuple[int, str]:
+    """Runs a command, printing what is appended to the file `progress` meanwhile: its status and error output."""
+    shown = progress.stat().st_size if progress.exists() else 0
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
+        while True:
+            ended = process.poll() is not None
+            if progress.exists():
+                with progress.open(encoding="utf8") as stream:
+                    stream.seek(shown)
+                    print(stream.read(), end="", flush=True)
+                    shown = stream.tell()
+            if ended:
+                break
+            time.sleep(0.5)
+        errors.seek(0)
+        return process.returncode, errors.read()
 
 
 def _is_fresh(file: Path, since: float) -> bool:

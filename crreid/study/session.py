@@ -17,6 +17,7 @@ from crreid.files import write_atomically
 from crreid.models.weights import digest_of_file
 from crreid.profiles import Profile, profile_settings
 from crreid.runs import Record, Run, TrainedRun, Workspace, measure, trained
+from crreid.study.progress import ProgressLine, progress_file
 from crreid.study.rows import Rows
 
 __all__ = ["Session", "default_results_dir", "open_session"]
@@ -156,17 +157,19 @@ def open_session(
     settings = profile_settings(profile, dataset)
     results = Path(results_dir).expanduser().resolve() if results_dir else default_results_dir()
     file = None if weights in ("random", "timm") else Path(weights).expanduser().resolve()
+    runs = results / "runs" if results_dir else results.parent / "runs"
     return Session(
         item=item,
         dataset=dataset,
         profile=settings,
         workspace=Workspace(
             results_dir=results,
-            runs_dir=results / "runs" if results_dir else results.parent / "runs",
+            runs_dir=runs,
             data_root=Path(data_root).expanduser().resolve() if data_root else None,
             device=device,
             weights_file=file,
             force=force,
+            report=ProgressLine(progress_file(runs)),
         ),
         seeds=tuple(seeds) or tuple(range(settings.seeds)),
         weights=weights if file is None else f"file {digest_of_file(file)}",

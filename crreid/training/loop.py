@@ -177,7 +177,9 @@ def _resume(
         rows: list[dict[str, Any]] = state["rows"]
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{file}: belongs to another training ({reason}); delete it to train from the start") from error
+        raise InputError(
+            f"{file}: belongs to another training ({reason}); delete it to train from the start"
+        ) from error
     if not all(math.isfinite(row["total"]) for row in rows):
         raise InputError(f"{file}: holds a training that diverged; delete it to train from the start")
     return len(rows), rows

@@ -1,0 +1,47 @@
+"""Progress of a training: in a notebook one line that changes, and a file for whoever waits outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+
+__all__ = ["ProgressLine", "progress_file"]
+
+
+def progress_file(runs_dir: Path) -> Path:
+    """Where a study's lines of progress are appended."""
+    return runs_dir / "progress.log"
+
+
+class ProgressLine:
+    """Takes lines of progress; in a notebook each replaces the one before, elsewhere they are printed."""
+
+    def __init__(self, file: Path) -> None:
+        """Args: file: Lines are appended to it; made when the first one comes."""
+        self._file = file
+        self._handle: Any = None
+
+    def __call__(self, line: str) -> None:
+        """Shows one line."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a", encoding="utf8") as stream:
+            stream.write(line + "\n")
+        if get_ipython() is None:
+            print(line, flush=True)
+        elif self._handle is None:
+            self._handle = display(_Text(line), display_id=True)
+        else:
+            self._handle.update(_Text(line))
+
+
+class _Text:
+    """Plain text whose display is the text itself."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
