@@ -89,8 +89,9 @@ def train(
     first, rows = _resume(folder / "checkpoint.pt", method, optimizers, device)
     if first:
         report(f"resumed after epoch {first} of {schedule.epochs}")
+    reported = time.monotonic()
     for epoch in range(first, schedule.epochs):
-        started = reported = time.monotonic()
+        started = time.monotonic()
         method.train()
         sampler.set_epoch(epoch)
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))  # dropout

@@ -15,10 +15,14 @@ from crreid.study.rows import start_here_rows
 from crreid.study.runner import check_parameters, notebooks_dir, run_study
 
 PARAMETER_CELL = 'profile = "smoke"\ndataset = "mlr-synthetic"\nresults_dir = ""\n'
+METADATA = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+    "language_info": {"name": "python"},
+}
 
 
 def write_notebook(folder: Path, name: str, code: str) -> None:
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    notebook = nbformat.v4.new_notebook(metadata=METADATA)
     notebook.cells = [nbformat.v4.new_code_cell(PARAMETER_CELL), nbformat.v4.new_code_cell(code)]
     notebook.cells[0].metadata["tags"] = ["parameters"]
     nbformat.write(notebook, folder / f"{name}.ipynb")

@@ -46,7 +46,7 @@ COARSE_LOWER: dict[Rgb, float] = {
 """Coarse colours of trousers, shorts and skirts with their share."""
 
 PATTERNS: dict[str, float] = {
-    "plain": 2.0,
+    "plain": 0.7,
     "stripes": 5.0,
     "pinstripes": 2.5,
     "checks": 3.0,
@@ -57,7 +57,7 @@ PATTERNS: dict[str, float] = {
 }
 """Patterns of upper garments with their share."""
 
-SOBER_PATTERNS: dict[str, float] = {"plain": 4.0, "pinstripes": 1.5, "checks": 1.0, "plaid": 1.0, "blocks": 0.3}
+SOBER_PATTERNS: dict[str, float] = {"plain": 2.0, "pinstripes": 1.5, "checks": 1.0, "plaid": 1.0, "blocks": 0.3}
 """Patterns of trousers, shorts and skirts with their share."""
 
 CONTRASTS: tuple[Rgb, ...] = (
@@ -138,12 +138,12 @@ def draw_garment(generator: np.random.Generator, colour: Rgb, patterns: dict[str
     pattern = list(patterns)[int(generator.choice(len(weights), p=weights / weights.sum()))]
     duty = float(generator.choice([0.3, 0.5, 0.7]))
     contrast = np.zeros(3) if pattern == "plain" else _contrast(generator, mean, duty, strength)
-    period = float(generator.choice([0.034, 0.042, 0.050, 0.060]))
+    period = float(generator.choice([0.054, 0.062, 0.070]))
     return Garment(
         first=_rgb(mean + (1 - duty) * contrast),
         second=_rgb(mean - duty * contrast),
         pattern=pattern,
-        period=period * (1.3 if pattern in ("plaid", "blocks") else 1.0),
+        period=period * (1.15 if pattern in ("plaid", "blocks") else 1.0),
         duty=duty,
         phase=float(generator.random()),
         folds=float(generator.uniform(0.4, 1.0)),

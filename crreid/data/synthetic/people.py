@@ -140,8 +140,8 @@ def draw_person(generator: np.random.Generator, look: np.random.Generator) -> Pe
     """
     chance, shared = generator.random(4), look.random(3)
     lower_kind = str(look.choice(["trousers", "shorts", "skirt"], p=[0.68, 0.20, 0.12]))
-    upper = draw_garment(generator, draw_colour(look, COARSE_UPPER), PATTERNS, 0.85)
-    lower = draw_garment(generator, draw_colour(look, COARSE_LOWER), SOBER_PATTERNS, 0.55)
+    upper = draw_garment(generator, draw_colour(look, COARSE_UPPER), PATTERNS, 1.0)
+    lower = draw_garment(generator, draw_colour(look, COARSE_LOWER), SOBER_PATTERNS, 0.75)
     bare = upper.pattern in ("plain", "blocks")
     return Person(
         stature=float(look.normal(1.0, 0.03) + generator.normal(0, 0.01)),

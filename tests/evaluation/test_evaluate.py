@@ -1,0 +1,132 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from crreid.data.degradation import degrade
+from crreid.data.mlr import MLRSettings, mlr
+from crreid.data.pairs import PairBatch, normalise
+from crreid.data.pixels import PixelCache
+from crreid.data.prepare import PreparedData
+from crreid.data.table import ImageTable
+from crreid.evaluation.embedding import embed_table
+from crreid.evaluation.evaluate import EvaluationSettings, evaluate, query_distances
+from crreid.evaluation.protocols import RetrievalLabels, multi_shot
+from crreid.methods.method import Method
+
+CPU = torch.device("cpu")
+SIZE = (16, 8)
+
+
+class Coarse(Method):
+    """Describes an image by the means of its left and right half and by its rate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+        self.batches: list[int] = []
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        return {}
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        self.batches.append(len(images))
+        halves = nn.functional.adaptive_avg_pool2d(images, (1, 2)).flatten(1)
+        return torch.cat([self.dropout(halves), rates[:, None]], dim=1)
+
+
+@pytest.fixture
+def data(table_maker: Callable[..., ImageTable], tmp_path: Path) -> PreparedData:
+    """An MLR build of noise: 9 queries of camera 2, 18 gallery images."""
+    table = mlr(table_maker(), MLRSettings(cameras=(2,)))
+    parts = {role: table.with_role(role) for role in ("train", "query", "gallery")}
+    return PreparedData(name=table.name, digest=table.digest, pixels=PixelCache(table, tmp_path), **parts)
+
+
+def one_by_one(data: PreparedData, table: ImageTable, *, flip: bool) -> Tensor:
+    rows = []
+    for path, rate in table.rows[["path", "rate"]].itertuples(index=False):
+        picture = degrade(data.pixels.read(path), rate, SIZE, table.degradation)
+        total = torch.zeros(7)
+        for image in (picture, picture[:, ::-1].copy())[: 1 + flip]:
+            tensor = normalise(torch.from_numpy(image.copy())[None])
+            total += Coarse().eval().embed(tensor, torch.tensor([rate], dtype=torch.float32))[0]
+        rows.append(total)
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("batch", [4, 9, 64])
+def test_descriptors_are_those_of_single_images_in_table_order(data: PreparedData, flip: bool, batch: int) -> None:
+    method = Coarse().train()
+    options: dict[str, Any] = {"flip": flip, "batch": batch, "device": CPU, "precision": "fp32"}
+    found = embed_table(method, data.query, data.pixels, SIZE, **options)
+    assert not method.training
+    assert max(method.batches) <= batch
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, one_by_one(data, data.query, flip=flip))
+    assert set(data.query.rows["rate"]) == {2, 3, 4}  # else the rates would not matter
+
+
+def test_bfloat16_ends_in_float32(data: PreparedData) -> None:
+    found = embed_table(Coarse(), data.query, data.pixels, SIZE, flip=True, device=CPU, precision="bf16")
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, one_by_one(data, data.query, flip=True), rtol=0.02, atol=0.02)
+
+
+def test_scores_of_every_test_are_those_of_its_distances(data: PreparedData) -> None:
+    method = Coarse()
+    settings = EvaluationSettings(flip=False, draws=3, query_rates=(1, 2.5))
+    scores = evaluate(method, data, settings, size=SIZE, device=CPU, precision="fp32")
+    assert method.batches == [18, 9, 9, 9]  # the gallery once
+    assert list(scores) == ["protocol", "rate 1", "rate 2.5"]
+    assert json.loads(json.dumps(scores)) == scores
+    gallery = one_by_one(data, data.gallery, flip=False)
+    for name, query in {
+        "protocol": data.query,
+        "rate 1": data.query.with_rates(1),
+        "rate 2.5": data.query.with_rates(2.5),
+    }.items():
+        distances = method.distances(one_by_one(data, query, flip=False), gallery, torch.ones(9))
+        expected = multi_shot(distances.numpy(), RetrievalLabels.from_tables(query, data.gallery)).to_dict()
+        assert scores[name]["multi_shot"] == expected
+        assert scores[name]["single_shot"]["overall"]["queries"] == 9
+    assert scores["protocol"]["multi_shot"] != scores["rate 1"]["multi_shot"]
+
+
+def test_the_same_twice(data: PreparedData) -> None:
+    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
+    settings = EvaluationSettings(draws=4)
+    assert evaluate(Coarse(), data, settings, **options) == evaluate(Coarse(), data, settings, **options)
+
+
+def test_a_method_measures_distances_of_its_own_with_the_queries_rates(data: PreparedData) -> None:
+    seen: list[list[float]] = []
+
+    class Own(Coarse):
+        def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
+            seen.append(query_rates.tolist())
+            return torch.zeros(len(query), len(gallery))
+
+    evaluate(Own(), data, EvaluationSettings(draws=2, query_rates=(8,)), size=SIZE, device=CPU)
+    assert seen == [data.query.rows["rate"].tolist(), [8.0] * 9]
+
+
+def test_distances_for_ranked_lists_are_rows_of_all_distances(data: PreparedData) -> None:
+    few = data.query.select(data.query.rows["identity"] == 6)
+    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
+    everything = query_distances(Coarse(), data, data.query, **options)
+    some = query_distances(Coarse(), data, few, **options)
+    assert everything.shape == (9, 18)
+    np.testing.assert_allclose(some, everything[(data.query.rows["identity"] == 6).to_numpy()], atol=1e-6)
+    unflipped = query_distances(Coarse(), data, replace(few), flip=False, **options)
+    assert not np.allclose(unflipped, some, atol=1e-6)

@@ -1,0 +1,114 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from crreid import runs
+from crreid.errors import InputError
+from crreid.models.weights import digest_of_file, save_weights
+from crreid.profiles import profile_settings
+from crreid.runs import Workspace, measure
+from crreid.study.rows import teacher_run
+
+RUN = teacher_run(profile_settings("smoke", "mlr-synthetic"), seed=0, weights="random")
+
+
+@pytest.fixture(scope="module")
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Decoded images that all tests of this file share."""
+    return tmp_path_factory.mktemp("pixels")
+
+
+def open_workspace(folder: Path, pixels: Path, weights_file: Path | None = None) -> Workspace:
+    (folder / "runs").mkdir()
+    (folder / "runs" / "pixels").symlink_to(pixels)
+    results = folder / "results"
+    return Workspace(results_dir=results, runs_dir=folder / "runs", device="cpu", weights_file=weights_file)
+
+
+class Started(Exception):
+    """The training would start now."""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The methods whose training was about to start; it never does."""
+    methods: list[Any] = []
+
+    def train(method: Any, *arguments: Any, **options: Any) -> None:
+        methods.append(method)
+        raise Started
+
+    monkeypatch.setattr(runs, "train", train)
+    return methods
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A file of backbone weights, and what is in it."""
+    torch.manual_seed(77)
+    module = RUN.method.build(2).network.backbone
+    file = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
+    save_weights(module, file)
+    return file, module.state_dict()
+
+
+def test_a_run_starts_from_the_file_that_it_names(
+    tmp_path: Path, pixels: Path, started: list[Any], backbone: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    file, tensors = backbone
+    run = replace(RUN, weights=f"file {digest_of_file(file)}")
+    with pytest.raises(Started):
+        measure(run, open_workspace(tmp_path, pixels, weights_file=file))
+    found = started[0].network.backbone.state_dict()
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_a_run_refuses_another_file_than_it_names(
+    tmp_path: Path, pixels: Path, started: list[Any], backbone: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    file, _ = backbone
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(file.read_bytes() + b" ")
+    run = replace(RUN, weights=f"file {digest_of_file(file)}")
+    workspace = open_workspace(tmp_path, pixels)
+    for given in (other, None):
+        with pytest.raises(InputError, match=f"starts from weights with sha256 {digest_of_file(file)}; got"):
+            measure(run, replace(workspace, weights_file=given))
+    with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read"):
+        measure(run, replace(workspace, weights_file=tmp_path / "absent.safetensors"))
+    assert started == []
+
+
+def test_a_run_starts_from_timms_weights_by_the_backbones_name(
+    tmp_path: Path,
+    pixels: Path,
+    started: list[Any],
+    backbone: tuple[Path, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def load(name: str) -> dict[str, torch.Tensor]:
+        asked.append(name)
+        return backbone[1]
+
+    monkeypatch.setattr(runs, "load_timm_backbone", load)
+    with pytest.raises(Started):
+        measure(replace(RUN, weights="timm"), open_workspace(tmp_path, pixels))
+    assert asked == ["hrnet_w18_small"]
+    found = started[0].network.backbone.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in backbone[1].items())
+
+
+def test_random_weights_follow_from_the_seed(tmp_path: Path, pixels: Path, started: list[Any]) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+    for seed in (0, 0, 1):
+        torch.manual_seed(123 + len(started))
+        with pytest.raises(Started):
+            measure(replace(RUN, seed=seed), workspace)
+    one, same, other = (method.network.classifier.weight for method in started)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)

@@ -1,0 +1,373 @@
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from crreid.data.pairs import Augmentation, PairBatch, PairDataset
+from crreid.data.pixels import PixelCache
+from crreid.data.table import ImageTable
+from crreid.errors import InputError
+from crreid.methods.method import Method, parameter_group
+from crreid.training import loop
+from crreid.training.checkpoint import load_checkpoint, save_checkpoint
+from crreid.training.loop import TrainingDiverged, train
+from crreid.training.schedule import Schedule
+
+CPU = torch.device("cpu")
+SCHEDULE = Schedule(
+    epochs=3, identities_per_batch=2, images_per_identity=2, learning_rate=0.05, warmup_epochs=0, precision="fp32"
+)
+TIMINGS = ["seconds", "pairs_per_second"]
+
+
+class Tiny(Method):
+    """A network of one convolution, with dropout so that its random numbers matter."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.network = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+        )
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(32, 4))
+        self.steps = 0
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {"network": [parameter_group(self.network), parameter_group(self.head)]}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        self.steps += 1
+        features = self.network(batch.low)
+        cross_entropy = nn.functional.cross_entropy(self.head(features).float(), batch.labels)
+        return {"ce": cross_entropy, "size": 1e-3 * features.float().square().mean()}
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        return self.network(images)
+
+
+class Interrupted(Tiny):
+    """Ends in the middle of a step, as a killed process does."""
+
+    def __init__(self, step: int, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.last = step
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        if self.steps == self.last:
+            raise KeyboardInterrupt
+        return super().losses(batch, player)
+
+
+class Diverging(Tiny):
+    """Its second loss is `value` at one step."""
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__()
+        self.bad, self.value = step, value
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        losses = super().losses(batch, player)
+        return losses | {"size": losses["size"] * self.value} if self.steps == self.bad else losses
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> PairDataset:
+    """4 identities with 4 noisy images each of their own colour: 4 batches an epoch."""
+    generator = np.random.default_rng(0)
+    pictures = {
+        f"{identity}_{image}.png": np.clip(
+            generator.normal(40 + 50 * identity, 40, (16, 8, 3)) * (1 + 0.3 * np.eye(3)[identity % 3]), 0, 255
+        ).astype(np.uint8)
+        for identity in range(4)
+        for image in range(4)
+    }
+
+    class Pictures:
+        location = "memory"
+
+        def read(self, path: str) -> np.ndarray:
+            return pictures[path]
+
+        def fingerprint(self, paths: Any) -> str:
+            return "pictures"
+
+    rows = [(path, int(path[0]), int(path[2]), "train", 2) for path in pictures]
+    table = ImageTable(
+        name="pictures",
+        rows=pd.DataFrame(rows, columns=["path", "identity", "camera", "role", "rate"]),
+        source=Pictures(),
+    )
+    pixels = PixelCache(table, tmp_path_factory.mktemp("pixels"))
+    return PairDataset(table, pixels, (16, 8), Augmentation(padding=1), seed=0)
+
+
+Trainer = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture
+def fit(dataset: PairDataset, tmp_path: Path) -> Iterator[Trainer]:
+    """Trains a method in a folder below the test's own, silently."""
+
+    def fit(
+        method: Method, schedule: Schedule = SCHEDULE, *, folder: str = "run", seed: int = 0, **options: Any
+    ) -> pd.DataFrame:
+        options = {"report": lambda line: None} | options
+        return train(method, dataset, schedule, seed=seed, device=CPU, folder=tmp_path / folder, **options)
+
+    return fit
+
+
+def weights(method: Method) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in method.state_dict().items()}
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_loss_falls_on_an_easy_problem(fit: Trainer) -> None:
+    log = fit(Tiny(), replace(SCHEDULE, epochs=20, identities_per_batch=4))
+    assert log["ce"].iloc[-1] < 0.5 * log["ce"].iloc[0]
+
+
+def test_log_has_one_row_an_epoch_and_is_written(fit: Trainer, tmp_path: Path) -> None:
+    schedule = replace(SCHEDULE, warmup_epochs=1)
+    log = fit(Tiny(), schedule)
+    assert list(log) == ["epoch", "learning_rate", "ce", "size", "total", "pairs_per_second", "seconds"]
+    assert log["epoch"].tolist() == [0, 1, 2]
+    assert log["learning_rate"].tolist() == [3e-4, 0.05, 0.05]
+    assert log["total"].tolist() == pytest.approx((log["ce"] + log["size"]).tolist())
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "run" / "epochs.csv"), log)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "epochs.csv"]
+
+
+def test_means_are_those_of_the_steps(fit: Trainer) -> None:
+    seen = []
+
+    class Watched(Tiny):
+        def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+            losses = super().losses(batch, player)
+            seen.append(losses["ce"].item())
+            return losses
+
+    log = fit(Watched(), replace(SCHEDULE, epochs=2))
+    assert len(seen) == 8
+    assert log["ce"].tolist() == pytest.approx([np.mean(seen[:4]), np.mean(seen[4:])])
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(fit: Trainer) -> None:
+    one, other = Tiny(), Tiny()
+    first, second = fit(one, folder="one"), fit(other, folder="other")
+    assert equal(weights(one), weights(other))
+    pd.testing.assert_frame_equal(first.drop(columns=TIMINGS), second.drop(columns=TIMINGS))
+
+
+def test_another_seed_gives_other_weights(fit: Trainer) -> None:
+    one, other = Tiny(), Tiny()
+    fit(one, folder="one", seed=1)
+    fit(other, folder="other", seed=2)
+    assert not equal(weights(one), weights(other))
+
+
+def test_the_generator_before_the_training_does_not_matter(fit: Trainer) -> None:
+    one, other = Tiny(), Tiny()
+    fit(one, folder="one")
+    torch.manual_seed(123)
+    fit(other, folder="other")
+    assert equal(weights(one), weights(other))
+
+
+# after epoch 1 of 3, and twice: in the middle of epoch 2 and of epoch 3
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stops", [(4,), (6, 6)])
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(
+    fit: Trainer, tmp_path: Path, precision: str, stops: tuple[int, ...]
+) -> None:
+    schedule = replace(SCHEDULE, precision=precision)
+    straight = Tiny()
+    expected = fit(straight, schedule, folder="straight")
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt):
+            fit(Interrupted(stop), schedule, folder="stopped")
+    lines: list[str] = []
+    resumed = Tiny(seed=99)  # what the checkpoint holds counts, not the initial weights
+    log = fit(resumed, schedule, folder="stopped", report=lines.append)
+    assert lines[0] == f"resumed after epoch {len(stops)} of 3"
+    assert resumed.steps == 4 * (3 - len(stops))
+    assert equal(weights(resumed), weights(straight))
+    pd.testing.assert_frame_equal(log.drop(columns=TIMINGS), expected.drop(columns=TIMINGS))
+    assert len(pd.read_csv(tmp_path / "stopped" / "epochs.csv")) == 3
+
+
+def test_a_finished_training_is_not_trained_on(fit: Trainer) -> None:
+    finished = Tiny()
+    log = fit(finished)
+    again = Tiny(seed=5)
+    pd.testing.assert_frame_equal(fit(again), log)
+    assert again.steps == 0
+    assert equal(weights(again), weights(finished))
+
+
+def test_loader_processes_change_nothing_even_after_a_stop(fit: Trainer) -> None:
+    alone, helped = Tiny(), Tiny(seed=3)
+    fit(alone, folder="alone")
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(5), folder="helped", workers=1)
+    fit(helped, folder="helped", workers=1)
+    assert equal(weights(alone), weights(helped))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_divergence_is_named_and_the_last_good_checkpoint_stays(fit: Trainer, tmp_path: Path, value: float) -> None:
+    expected = rf"^epoch 2, step 3: the loss term 'size' is {value}; lower the learning rate or train in fp32$"
+    with pytest.raises(TrainingDiverged, match=expected):
+        fit(Diverging(7, value))
+    state = load_checkpoint(tmp_path / "run" / "checkpoint.pt", CPU)
+    assert state is not None
+    good = Tiny()
+    fit(good, folder="good", schedule=replace(SCHEDULE, epochs=1))
+    assert equal(state["method"], weights(good))
+    assert [row["epoch"] for row in state["rows"]] == [0]
+    assert isinstance(TrainingDiverged("x"), InputError)
+
+
+@pytest.mark.parametrize("step", [0, 49, 50, 99, 100, 119])
+def test_divergence_is_found_between_two_looks_at_the_gpu(step: int) -> None:
+    history = torch.ones(120, 2)
+    history[step:, 1] = math.nan
+    look = next(end for end in (1, 51, 101, 120) if end > step)
+    with pytest.raises(TrainingDiverged, match=f"epoch 4, step {step + 1}: the loss term 'b' is nan"):
+        loop._check_finite(history[:look], ["a", "b"], epoch=3)
+    loop._check_finite(history[:step], ["a", "b"], epoch=3)
+
+
+class Players(Method):
+    """Two players with one number each: the first minimises first * 2, the second first * second + second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(1, 1, bias=False)
+        self.second = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(self.first.weight, 3.0)
+        nn.init.constant_(self.second.weight, 5.0)
+        self.calls: list[tuple[str, float, float]] = []
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {"maker": [parameter_group(self.first)], "judge": [parameter_group(self.second, 0.5)]}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        first, second = self.first.weight.sum(), self.second.weight.sum()
+        self.calls.append((player, first.item(), second.item()))
+        return {"make": first * 2} if player == "maker" else {"judge": first * second, "shrink": second * 1}
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        return images
+
+
+def test_players_step_in_order_at_their_own_rates_and_leave_each_other_alone(fit: Trainer) -> None:
+    plain = replace(SCHEDULE, epochs=1, momentum=0.0, nesterov=False, weight_decay=0.0, learning_rate=0.1)
+    method = Players()
+    log = fit(method, plain)
+    first, second, expected = 3.0, 5.0, []
+    for _ in range(4):
+        expected.append(("maker", first, second))
+        first -= 0.1 * 2
+        expected.append(("judge", first, second))  # sees the step that the maker has just taken
+        second -= 0.1 * 0.5 * (first + 1)
+    assert [name for name, _, _ in method.calls] == [name for name, _, _ in expected]
+    np.testing.assert_allclose([call[1:] for call in method.calls], [call[1:] for call in expected], rtol=1e-5)
+    assert method.first.weight.item() == pytest.approx(first, rel=1e-5)
+    assert method.second.weight.item() == pytest.approx(second, rel=1e-5)
+    assert list(log)[2:6] == ["make", "judge", "shrink", "total"]
+
+
+def test_steps_are_nesterovs_with_weight_decay_as_torch_takes_them(fit: Trainer) -> None:
+    plain = replace(SCHEDULE, epochs=2, learning_rate=0.1, milestones=(1,), momentum=0.9, weight_decay=0.01)
+    method = Players()
+    fit(method, plain)
+    value, speed = 3.0, 0.0
+    for epoch in range(2):
+        for step in range(4):
+            gradient = 2 + 0.01 * value
+            speed = gradient if epoch == step == 0 else 0.9 * speed + gradient
+            value -= 0.1 ** (1 + epoch) * (gradient + 0.9 * speed)
+    assert method.first.weight.item() == pytest.approx(value, rel=1e-5)
+
+
+def test_progress_names_epoch_step_terms_and_rate(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", -1.0)
+    lines: list[str] = []
+    fit(Tiny(), replace(SCHEDULE, epochs=2), report=lines.append)
+    assert len(lines) == 8
+    assert lines[5].startswith("epoch 2/2 step 2/4: ce ")
+    assert ", size 0.0" in lines[5]
+    assert "; rate 5.0e-02, " in lines[5]
+    assert lines[7].endswith(" pairs/s, 0.0 min left")
+
+
+def test_the_method_is_in_training_mode_in_every_epoch(fit: Trainer) -> None:
+    modes = []
+
+    class Watched(Tiny):
+        def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+            modes.append(self.training)
+            return super().losses(batch, player)
+
+    fit(Watched().eval())
+    assert modes == [True] * 12
+
+
+def test_every_epoch_draws_its_own_batches_and_the_same_ones_again(fit: Trainer) -> None:
+    seen: list[list[float]] = []
+
+    class Watched(Tiny):
+        def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+            seen[-1].append(batch.high.double().sum().item())
+            return super().losses(batch, player)
+
+    for folder, epochs in (("one", 1), ("one", 2), ("other", 1), ("other", 2)):
+        seen.append([])
+        fit(Watched(), replace(SCHEDULE, epochs=epochs), folder=folder)
+    assert seen[0] == seen[2]
+    assert seen[1] == seen[3]
+    assert not set(seen[0]) & set(seen[1])
+
+
+def test_a_checkpoint_of_another_training_is_refused(fit: Trainer, tmp_path: Path) -> None:
+    fit(Players())
+    with pytest.raises(InputError, match=r"checkpoint\.pt: belongs to another training .*; delete it"):
+        fit(Tiny())
+    file = tmp_path / "run" / "checkpoint.pt"
+    save_checkpoint(file, {"something": "else"})
+    with pytest.raises(InputError, match=r"belongs to another training \('method'\)"):
+        fit(Tiny())
+
+
+def test_a_full_disk_ends_the_training_with_the_last_epoch_kept(
+    fit: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+
+    def save(file: Path, state: dict[str, Any]) -> None:
+        if len(saved) == 2:
+            monkeypatch.setattr(torch, "save", full)
+        saved.append(copy.deepcopy(state["rows"]))
+        save_checkpoint(file, state)
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+    with pytest.raises(InputError, match="No space left on device"):
+        fit(Tiny())
+    state = load_checkpoint(tmp_path / "run" / "checkpoint.pt", CPU)
+    assert state is not None
+    assert [row["epoch"] for row in state["rows"]] == [0, 1]
