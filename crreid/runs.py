@@ -75,7 +75,12 @@ class Run:
     @property
     def training_digest(self) -> str:
         """The same without the test: runs that differ only in how they are tested share their weights."""
-        return _digest(replace(self, evaluation=EvaluationSettings()))
+        return _digest(self._untested())
+
+    def _untested(self) -> Run:
+        """The run and its teacher with the default test."""
+        teacher = None if self.teacher is None else self.teacher._untested()
+        return replace(self, evaluation=EvaluationSettings(), teacher=teacher)
 
     def describe(self) -> dict[str, Any]:
         """Every setting as plain JSON."""

@@ -31,7 +31,8 @@ class DataSettings:
         mlr: The cross-resolution build; None = the data set's own test on high-resolution images.
         train_identities: Train on so many identities only, drawn with a fixed seed; None = all (100 of `synthetic`).
         test_identities: The same for the test.
-        version: Of built-in data, whose pixels another version may draw differently; empty for files.
+        version: Of built-in data, whose pixels another version may draw differently; the table's digest for `own` data,
+            since everybody's has that name; empty for published data sets.
     """
 
     dataset: str = "synthetic"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 from IPython.display import DisplayObject, Image, Markdown
 from matplotlib.figure import Figure
 
-from crreid.data.catalogue import DATASET_NAMES
+from crreid.data.catalogue import DATASET_NAMES, read_dataset
 from crreid.data.prepare import PreparedData, prepare
 from crreid.errors import InputError
 from crreid.files import write_atomically
@@ -155,6 +155,10 @@ def open_session(
             f"unknown data set {dataset!r}; expected one of {', '.join(DATASET_NAMES)}, or mlr- and one of them"
         )
     settings = profile_settings(profile, dataset)
+    root = Path(data_root).expanduser().resolve() if data_root else None
+    if settings.data.dataset == "own":  # one name for everybody's data: the table's digest tells them apart
+        version = read_dataset("own", root).digest
+        settings = replace(settings, data=replace(settings.data, version=version))
     results = Path(results_dir).expanduser().resolve() if results_dir else default_results_dir()
     file = None if weights in ("random", "timm") else Path(weights).expanduser().resolve()
     runs = results / "runs" if results_dir else results.parent / "runs"
@@ -165,7 +169,7 @@ def open_session(
         workspace=Workspace(
             results_dir=results,
             runs_dir=runs,
-            data_root=Path(data_root).expanduser().resolve() if data_root else None,
+            data_root=root,
             device=device,
             weights_file=file,
             force=force,
