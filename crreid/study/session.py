@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import DisplayObject, Image, Markdown
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from crreid.study.rows import Rows
 
 __all__ = ["Session", "default_results_dir", "open_session"]
 
-DOTS_PER_INCH = 160  # of PNG files
+DOTS_PER_INCH = 120  # of PNG files
 SHOWN_PER_INCH = 104  # pixels in a notebook
 BUILT_IN = ("synthetic", "mlr-synthetic")
 
@@ -96,6 +97,7 @@ class Session:
         stem = folder / (name or self.item)
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(stem.with_suffix(".png"), dpi=DOTS_PER_INCH)
+        plt.close(figure)  # else the notebook shows it a second time
         self.artefacts.extend((stem.with_suffix(".svg"), stem.with_suffix(".png")))
         if private:
             return Markdown(f"*Images of {self.dataset} may not be published: {stem.name} is below runs/private only.*")
