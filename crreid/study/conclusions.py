@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from crreid.data.prepare import PreparedData
 from crreid.runs import Record
+from crreid.study.pictures import RestoredImage
 
-__all__ = ["ablation_conclusion", "chance_rank1", "resolution_conclusion"]
+__all__ = ["ablation_conclusion", "chance_rank1", "resolution_conclusion", "restoration_conclusion"]
 
 
 def chance_rank1(data: PreparedData) -> float:
@@ -57,6 +59,23 @@ def ablation_conclusion(records: dict[str, list[Record]]) -> str:
         f"image ({teacher:.1f}): {_verdict(full - teacher, noise)}."
     )
     return "\n".join([*lines, "", f"A difference counts here if it exceeds {noise:.1f} points: {how}."])
+
+
+def restoration_conclusion(images: Sequence[RestoredImage]) -> str:
+    """How much nearer to the original the restored images are than what came in, in grey levels of 255."""
+    pairs = [(image.low, image.restored, image.high) for image in images if image.restored is not None]
+    if not pairs:
+        return "This method restores nothing."
+    before = float(np.mean([np.abs(low.astype(float) - high).mean() for low, _, high in pairs]))
+    after = float(np.mean([np.abs(restored.astype(float) - high).mean() for _, restored, high in pairs]))
+    change = 100 * (after - before) / before
+    verdict = "clearly nearer to the original" if change <= -10 else "a little nearer to the original"
+    if change >= 0:
+        verdict = "no nearer to the original than the enlarged image"
+    return (
+        f"Over {len(pairs)} images the mean absolute error is **{before:.1f}** grey levels before restoration and "
+        f"**{after:.1f}** after it ({change:+.0f} %): {verdict}."
+    )
 
 
 def _noise(records: dict[str, list[Record]]) -> tuple[float, str]:

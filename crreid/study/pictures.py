@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from crreid.data.degradation import degrade, enlarge
@@ -131,7 +130,7 @@ def _rows(table: ImageTable, rows: Sequence[int]) -> ImageTable:
 
 @torch.inference_mode()
 def _restore(method: Method, image: UInt8Image, device: torch.device) -> UInt8Image | None:
-    images = normalise(torch.from_numpy(np.ascontiguousarray(image))[None].to(device))
+    images = normalise(torch.tensor(image, device=device)[None])
     restored = method.restore(images)
     if restored is None:
         return None

@@ -6,7 +6,13 @@ from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.errors import InputError
 from crreid.runs import Record
-from crreid.study.conclusions import ablation_conclusion, chance_rank1, resolution_conclusion
+from crreid.study.conclusions import (
+    ablation_conclusion,
+    chance_rank1,
+    resolution_conclusion,
+    restoration_conclusion,
+)
+from crreid.study.pictures import RestoredImage
 from crreid.study.published import published_dataset, published_numbers
 from crreid.study.tables import (
     beside_published,
@@ -137,3 +143,13 @@ def test_chance_is_that_of_a_random_order(table, tmp_path):
         order = generator.integers(0, len(gallery), 4000)
         hits.append((gallery.rows["identity"].to_numpy()[order] == identity).mean())
     assert chance_rank1(data) == pytest.approx(100 * np.mean(hits), abs=1.0)
+
+
+def test_restoration_conclusion_compares_errors():
+    low, restored, high = (np.full((4, 2, 3), value, dtype=np.uint8) for value in (90, 95, 100))
+    text = restoration_conclusion([RestoredImage(rate=2, low=low, restored=restored, high=high)])
+    assert "**10.0** grey levels before restoration and **5.0** after it (-50 %): clearly nearer" in text
+    worse = restoration_conclusion([RestoredImage(rate=2, low=restored, restored=low, high=high)])
+    assert "(+100 %): no nearer to the original than the enlarged image" in worse
+    nothing = RestoredImage(rate=2, low=low, restored=None, high=high)
+    assert restoration_conclusion([nothing]) == "This method restores nothing."
