@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from crreid.files import write_atomically
-from crreid.profiles import PROFILE_NAMES
+from crreid.profiles import PROFILE_NAMES, profile_settings
 from crreid.study.items import ITEMS, StudyItem
 
 __all__ = ["write_index"]
@@ -36,6 +36,7 @@ def write_index(results_dir: Path) -> None:
     lines += [_overview(item, folder) for folder in folders for item in ITEMS if _rendered(item, folder)]
     for folder in folders:
         lines.append(f"\n## `{folder.parent.name}` on `{folder.name}`{_warning(folder)}\n")
+        lines.append(_reductions(folder))
         lines += [_section(item, folder, results_dir) for item in ITEMS if _rendered(item, folder)]
     write_atomically(results_dir / "README.md", ("\n".join(lines).rstrip() + "\n").encode())
 
@@ -46,6 +47,15 @@ def _rendered(item: StudyItem, folder: Path) -> bool:
 
 def _warning(folder: Path) -> str:
     return " (synthetic images)" if folder.name.endswith("synthetic") else ""
+
+
+def _reductions(folder: Path) -> str:
+    """One sentence naming every setting that differs from the paper's."""
+    table = profile_settings(folder.parent.name, folder.name).reductions()
+    if table.empty:
+        return "All settings are the paper's.\n"
+    parts = [f"{setting} {here} (paper: {paper})" for setting, paper, here in table.itertuples(index=False)]
+    return f"Differs from the paper in {', '.join(parts)}.\n"
 
 
 def _figures(item: StudyItem, folder: Path) -> list[str]:
