@@ -291,7 +291,7 @@ def test_look_alikes_share_coarse_colours_but_not_their_details():
         assert np.ptp(colours, axis=0).max() < 0.05
         assert len({person.hair_style for person in people[first : first + 4]}) == 1
     looks = np.stack([mean_colours(people[first]) for first in range(0, 100, 4)])
-    assert np.ptp(looks, axis=0).min() > 0.3
+    assert np.ptp(looks, axis=0).min() > 0.15
     details = {(p.upper.pattern, p.upper.period, p.upper.duty, p.lower.pattern, p.glasses, p.soles) for p in people}
     assert len(details) > 90
 
