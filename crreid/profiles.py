@@ -19,13 +19,71 @@ from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
 from crreid.methods.method import MethodSettings
 from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss, PSHRNet
 from crreid.models.hrnet_reid import HRNetReIDSettings
+from crreid.models.pcb import PCBSettings
+from crreid.models.pooled_classifier import PooledClassifierSettings
+from crreid.models.rcan import RCANSettings
+from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSRSettings
 from crreid.runs import Run
+from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.training.schedule import Schedule
 
-__all__ = ["PROFILE_NAMES", "Profile", "as_printed", "as_released", "profile_settings"]
+__all__ = [
+    "COMPARISON_FIELDS",
+    "PROFILE_NAMES",
+    "PS_HRNET_FIELDS",
+    "ConventionalNetworks",
+    "Profile",
+    "RestorationModules",
+    "as_printed",
+    "as_released",
+    "profile_settings",
+]
 
 PROFILE_NAMES = ("smoke", "quick", "reduced", "paper")
+
+PS_HRNET_FIELDS = ("data", "schedule", "evaluation", "size", "augmentation", "network", "restoration", "seeds")
+"""Fields of a profile that PS-HRNet's own runs depend on: Tables II, III and VII."""
+
+COMPARISON_FIELDS = ("data", "comparison_schedule", "evaluation", "size", "augmentation", "network", "conventional")
+"""Those of runs that compare parts; Table IV depends on `modules` too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConventionalNetworks:
+    """The networks of Tables I, IV and VI that know nothing of resolution.
+
+    Attributes:
+        resnet: Row ResNet-50, and behind every module of Table IV.
+        se_resnet: Row SE-ResNet-50.
+        densenet: Row DenseNet-121.
+        hrnet: Row HRNet-W32-C.
+        pcb: Row PCB.
+    """
+
+    resnet: PooledClassifierSettings = field(default_factory=PooledClassifierSettings)
+    se_resnet: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(backbone="seresnet50"))
+    densenet: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(backbone="densenet121"))
+    hrnet: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(backbone="hrnet_w32"))
+    pcb: PCBSettings = field(default_factory=PCBSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorationModules:
+    """The modules of Table IV.
+
+    Attributes:
+        srcnn: Row SRCNN.
+        vdsr: Row VDSR.
+        rcan: Row RCAN. The paper does not say how it was attached; at full size it would cost 497 billion multiply-adds
+            an image. `scale=4` runs the whole body on packed pixels, as on the small image: 31 billion.
+        vdsr_ca: Row VDSR-CA.
+    """
+
+    srcnn: SRCNNSettings = field(default_factory=SRCNNSettings)
+    vdsr: VDSRSettings = field(default_factory=lambda: VDSRSettings(attention_channels=None))
+    rcan: RCANSettings = field(default_factory=lambda: RCANSettings(scale=4))
+    vdsr_ca: VDSRSettings = field(default_factory=VDSRSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +98,10 @@ class Profile:
         size: (height, width) of the networks' input.
         augmentation: Of training pairs.
         network: HRNet-ReID, teacher's and student's.
-        restoration: VDSR-CA.
+        restoration: VDSR-CA of PS-HRNet.
+        comparison_schedule: Of the runs that compare parts: the conventional rows of Table I, and Tables IV, V and VI.
+        conventional: Networks of those rows.
+        modules: Restoration modules of Table IV.
         seeds: How many seeds a table averages over unless told otherwise.
     """
 
@@ -52,10 +113,20 @@ class Profile:
     augmentation: Augmentation = field(default_factory=Augmentation)
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
     restoration: VDSRSettings = field(default_factory=VDSRSettings)
+    comparison_schedule: Schedule = field(default_factory=Schedule)
+    conventional: ConventionalNetworks = field(default_factory=ConventionalNetworks)
+    modules: RestorationModules = field(default_factory=RestorationModules)
     seeds: int = 1
 
-    def run(self, method: MethodSettings, *, seed: int = 0, weights: str = "random", teacher: Run | None = None) -> Run:
-        """A run of this profile."""
+    def run(
+        self,
+        method: MethodSettings,
+        *,
+        seed: int = 0,
+        weights: StartingWeights = RANDOM_WEIGHTS,
+        teacher: Run | None = None,
+    ) -> Run:
+        """A run of this profile; its backbone starts as `weights` say for it."""
         return Run(
             data=self.data,
             method=method,
@@ -63,17 +134,25 @@ class Profile:
             evaluation=self.evaluation,
             size=self.size,
             augmentation=self.augmentation,
-            weights=weights,
+            weights=weights.of(method.backbone_name),
             teacher=teacher,
             seed=seed,
         )
 
-    def reductions(self) -> pd.DataFrame:
-        """Settings that differ from the paper's on the same data: columns setting, paper, here."""
+    def reductions(self, *fields: str) -> pd.DataFrame:
+        """Settings that differ from the paper's on the same data.
+
+        Args:
+            fields: Of the profile, those that a table's runs depend on; PS_HRNET_FIELDS for none.
+
+        Returns:
+            Columns setting, paper, here.
+        """
         name = f"mlr-{self.data.dataset}" if self.data.mlr is not None else self.data.dataset
         pairs = _differences(profile_settings("paper", name), self, "")
+        chosen = fields or PS_HRNET_FIELDS
         return pd.DataFrame(
-            [(setting, str(paper), str(here)) for setting, paper, here in pairs if setting != "name"],
+            [(setting, str(paper), str(here)) for setting, paper, here in pairs if setting.partition(".")[0] in chosen],
             columns=["setting", "paper", "here"],
         )
 
@@ -103,17 +182,26 @@ def profile_settings(name: str, dataset: str) -> Profile:
 
 
 def _smoke(data: DataSettings) -> Profile:
+    schedule = Schedule(
+        epochs=2, identities_per_batch=3, images_per_identity=4, warmup_epochs=1, milestones=(), precision="fp32"
+    )
     return Profile(
         name="smoke",
         data=replace(data, train_identities=6, test_identities=6),
-        schedule=Schedule(
-            epochs=2, identities_per_batch=3, images_per_identity=4, warmup_epochs=1, milestones=(), precision="fp32"
-        ),
+        schedule=schedule,
         evaluation=EvaluationSettings(flip=False, draws=5, query_rates=(1, 4)),
         size=(64, 32),
         augmentation=Augmentation(padding=3),
         network=HRNetReIDSettings(backbone="hrnet_w18_small"),
         restoration=VDSRSettings(depth=3, width=8),
+        comparison_schedule=schedule,
+        conventional=_small_networks(dropout=0.5, stripes=4),
+        modules=RestorationModules(
+            srcnn=SRCNNSettings(widths=(8, 4)),
+            vdsr=VDSRSettings(depth=3, width=8, attention_channels=None),
+            rcan=RCANSettings(groups=1, blocks=1, width=8, attention_channels=2, scale=4),
+            vdsr_ca=VDSRSettings(depth=3, width=8),
+        ),
     )
 
 
@@ -136,20 +224,48 @@ def _quick(data: DataSettings) -> Profile:
         augmentation=Augmentation(padding=5),
         # half of the features dropped is too much for so few steps
         network=HRNetReIDSettings(backbone="hrnet_w18_small", dropout=0.2),
-        restoration=VDSRSettings(depth=6, width=16),
+        restoration=VDSRSettings(depth=6, width=16, initialisation="identity"),
+        comparison_schedule=replace(schedule, epochs=6),
+        conventional=_small_networks(dropout=0.2),
+        modules=_small_modules(),
     )
 
 
 def _reduced(data: DataSettings) -> Profile:
+    schedule = Schedule(epochs=12, warmup_epochs=1, ramp=True, learning_rate=2e-2, decay="cosine", milestones=())
     return Profile(
         name="reduced",
         data=replace(data, train_identities=300),
-        schedule=Schedule(epochs=12, warmup_epochs=1, ramp=True, learning_rate=2e-2, decay="cosine", milestones=()),
+        schedule=schedule,
         evaluation=EvaluationSettings(query_rates=(1, 2, 3, 4, 8)),
         size=(128, 64),
         augmentation=Augmentation(padding=5),
         network=HRNetReIDSettings(backbone="hrnet_w18_small"),
         restoration=VDSRSettings(depth=6, width=16),
+        comparison_schedule=replace(schedule, epochs=6),
+        conventional=ConventionalNetworks(hrnet=PooledClassifierSettings(backbone="hrnet_w18_small")),
+        modules=_small_modules(),
+    )
+
+
+def _small_networks(*, dropout: float, stripes: int = 6) -> ConventionalNetworks:
+    return ConventionalNetworks(
+        resnet=PooledClassifierSettings(backbone="resnet18", dropout=dropout),
+        se_resnet=PooledClassifierSettings(backbone="seresnet18", dropout=dropout),
+        densenet=PooledClassifierSettings(dropout=dropout, backbone="densenet121"),
+        hrnet=PooledClassifierSettings(backbone="hrnet_w18_small", dropout=dropout),
+        pcb=PCBSettings(backbone="resnet18", stripes=stripes),
+    )
+
+
+def _small_modules() -> RestorationModules:
+    """Narrow and shallow, and starting at the identity: from the release's weights few epochs lead nowhere."""
+    vdsr = VDSRSettings(depth=6, width=16, initialisation="identity")
+    return RestorationModules(
+        srcnn=SRCNNSettings(widths=(16, 8)),
+        vdsr=replace(vdsr, attention_channels=None),
+        rcan=RCANSettings(groups=3, blocks=4, width=32, attention_channels=4, scale=4),
+        vdsr_ca=vdsr,
     )
 
 

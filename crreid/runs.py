@@ -1,7 +1,8 @@
 """A run says everything that a number depends on; its record says what came out and where.
 
 A run that exists as a record is not trained again unless asked. Records are small and committed
-(`results/records/<digest>.json`); weights, checkpoints and logs lie under `runs/<training digest>/` and are not.
+(`results/records/<digest>.json`); weights, checkpoints and logs lie under `runs/<training digest>/` and are not. Beside
+the weights `training.json` says who trained them, so that a later test of the same weights does not claim it did.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +25,17 @@ from crreid.data.pairs import Augmentation, PairDataset
 from crreid.data.prepare import DataSettings, PreparedData, prepare
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
+from crreid.evaluation.restoration import restoration_quality
 from crreid.files import write_atomically
 from crreid.methods.method import Method, MethodSettings
 from crreid.models.weights import (
     digest_of_file,
     fill_module,
     load_timm_backbone,
-    load_weights,
     read_weights,
     save_weights,
 )
-from crreid.provenance import provenance
+from crreid.provenance import TrainingLog, provenance, time_stamp
 from crreid.training.loop import train
 from crreid.training.schedule import Schedule
 
@@ -97,9 +99,10 @@ class Workspace:
         results_dir: Holds `records/`.
         runs_dir: Holds weights, checkpoints, logs and the cache of decoded images.
         device: `auto` takes a GPU where there is one.
-        weights_file: The local file behind `Run.weights = "file ..."`.
+        weights_files: Local files that `Run.weights = "file <sha256>"` may mean.
         workers: Loader processes.
-        force: Train again what is on record.
+        force: Train again the runs that are measured, though on record; their teachers are kept where they are trained,
+            so that the students of one teacher share it. Drop its folder to train a teacher again.
         report: Takes lines of progress.
     """
 
@@ -107,7 +110,7 @@ class Workspace:
     runs_dir: Path
     data_root: Path | None = None
     device: str = "auto"
-    weights_file: Path | None = None
+    weights_files: tuple[Path, ...] = ()
     workers: int = 0
     force: bool = False
     report: Callable[[str], None] = print
@@ -140,8 +143,11 @@ class Record:
         digest: Of the run.
         title: As tables call it.
         run: Every setting, as plain JSON.
-        measured: `scores` (see `evaluate`), `parameters`, `epochs` (mean losses of every epoch).
-        provenance: Commit, versions, device, data digest, start, seconds.
+        measured: `scores` (see `evaluate`), `parameters`, `epochs` (mean losses of every epoch), and `restoration` (see
+            `restoration_quality`) where the run asks for it.
+        provenance: Commit, versions, device, start of the training and the weights that it started from (where they
+            were not random); data digest; seconds. `evaluation` has commit, dirty, device and start of the test, where
+            that was done at another commit or on another device than the training.
     """
 
     digest: str
@@ -151,31 +157,51 @@ class Record:
     provenance: dict[str, Any]
 
     def score(self, metric: str, *, test: str = "protocol", protocol: str = "multi_shot") -> float:
-        """One score in per cent: `rank1`, `rank5`, `rank10`, `map_hit` or `map_trapezoid`."""
-        scores = self.measured["scores"][test][protocol]["overall"]
-        value = scores["ranks"][metric.removeprefix("rank")] if metric.startswith("rank") else scores[metric]
-        return 100 * float(value)
+        """One score in per cent: `rank1`, `rank5`, `rank10`, `map_hit` or `map_trapezoid`; NaN where no query counted.
+
+        Raises:
+            InputError: The record has no such test, protocol or metric; names those that it has.
+        """
+        protocols = self._entry("test", self.measured["scores"], test)
+        scores = self._entry("protocol", protocols, protocol)["overall"]
+        metrics = {f"rank{rank}": value for rank, value in scores["ranks"].items()}
+        metrics |= {name: scores[name] for name in ("map_hit", "map_trapezoid") if name in scores}
+        value = self._entry("metric", metrics, metric)
+        return math.nan if value is None else 100 * float(value)
+
+    def _entry(self, kind: str, entries: Mapping[str, Any], name: str) -> Any:
+        if name not in entries:
+            raise InputError(f"record {self.digest} has no {kind} {name!r}; it has {', '.join(entries)}")
+        return entries[name]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """A trained method with the data it was trained for."""
+    """A trained method, ready for testing on `device`, with the data it was trained for and how that went."""
 
     run: Run
     method: Method
     data: PreparedData
     device: torch.device
+    log: TrainingLog
 
 
 def find_record(run: Run, workspace: Workspace) -> Record | None:
-    """The record of a run, or None where it was not measured yet."""
+    """The record of a run, or None where it was not measured yet.
+
+    Raises:
+        InputError: The file is damaged or holds the record of another run.
+    """
     file = workspace.record_file(run)
     if not file.exists():
         return None
     try:
-        return Record(**json.loads(file.read_text(encoding="utf8")))
+        record = Record(**json.loads(file.read_text(encoding="utf8")))
     except (TypeError, ValueError) as error:
         raise InputError(f"{file}: not a record of crreid ({error}); delete it to measure the run again") from error
+    if record.digest != run.digest:
+        raise InputError(f"{file}: the record of another run, {record.digest}; delete it to measure the run again")
+    return record
 
 
 def measure(run: Run, workspace: Workspace) -> Record:
@@ -189,32 +215,8 @@ def measure(run: Run, workspace: Workspace) -> Record:
         if not workspace.force and (record := find_record(run, workspace)) is not None:
             return record
         # at the start: the commit may move on while a training of hours runs the code that it was started with
-        started, origin = datetime.now(UTC), provenance(workspace.torch_device())
-        result, log = _train(run, workspace)
-        clock = datetime.now(UTC)
-        precision = run.schedule.precision
-        scores = evaluate(
-            result.method, result.data, run.evaluation, size=run.size, device=result.device, precision=precision
-        )
-        seconds = (datetime.now(UTC) - clock).total_seconds()
-        timings = ("seconds", "pairs_per_second")
-        record = Record(
-            digest=run.digest,
-            title=run.method.title,
-            run=run.describe(),
-            measured={
-                "scores": scores,
-                "parameters": sum(tensor.numel() for tensor in _trained_parameters(result.method)),
-                "epochs": [{name: row[name] for name in row if name not in timings} for row in log],
-            },
-            provenance=origin
-            | {
-                "data": {"name": result.data.name, "digest": result.data.digest},
-                "started": started.isoformat(timespec="seconds"),
-                "training_seconds": round(sum(row["seconds"] for row in log), 1),
-                "evaluation_seconds": round(seconds, 1),
-            },
-        )
+        here = provenance(workspace.torch_device())
+        record = _tested(_train(run, workspace, here), here)
         text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True)
         write_atomically(workspace.record_file(run), (text + "\n").encode())
     return record
@@ -222,8 +224,40 @@ def measure(run: Run, workspace: Workspace) -> Record:
 
 def trained(run: Run, workspace: Workspace) -> TrainedRun:
     """A run's trained method, for figures: its weights where this machine has them, else trained now."""
-    with _locked(run, replace(workspace, force=False)):
-        return _train(run, replace(workspace, force=False))[0]
+    with _locked(run, workspace):
+        return _train(run, replace(workspace, force=False), provenance(workspace.torch_device()))
+
+
+def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
+    """Tests what was trained, perhaps elsewhere, by the code and on the device that `here` tells."""
+    run, clock = result.run, time.monotonic()
+    evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": time_stamp()}
+    device, precision = result.device, run.schedule.precision
+    scores = evaluate(result.method, result.data, run.evaluation, size=run.size, device=device, precision=precision)
+    origin = result.log.provenance | {
+        "data": {"name": result.data.name, "digest": result.data.digest},
+        "training_seconds": round(sum(row["seconds"] for row in result.log.epochs), 1),
+        "evaluation_seconds": round(time.monotonic() - clock, 1),
+    }
+    if any(origin[name] != evaluation[name] for name in ("commit", "dirty", "device")):
+        origin["evaluation"] = evaluation
+    timings = ("seconds", "pairs_per_second")
+    measured: dict[str, Any] = {
+        "scores": scores,
+        "parameters": sum(tensor.numel() for tensor in _trained_parameters(result.method)),
+        "epochs": [{name: row[name] for name in row if name not in timings} for row in result.log.epochs],
+    }
+    if rates := run.evaluation.restoration_rates:
+        measured["restoration"] = restoration_quality(
+            result.method, result.data, rates, size=run.size, device=device, precision=precision
+        )
+    return Record(
+        digest=run.digest,
+        title=run.method.title,
+        run=run.describe(),
+        measured=measured,
+        provenance=origin,
+    )
 
 
 def _locked(run: Run, workspace: Workspace) -> FileLock:
@@ -232,8 +266,8 @@ def _locked(run: Run, workspace: Workspace) -> FileLock:
     return FileLock(f"{folder}.lock")
 
 
-def _train(run: Run, workspace: Workspace) -> tuple[TrainedRun, list[dict[str, Any]]]:
-    """Trains a run, or loads what was trained: the method ready for testing, and one row an epoch."""
+def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
+    """Trains a run as `here` tells, or loads what was trained."""
     folder, device = workspace.folder(run), workspace.torch_device()
     if workspace.force:
         shutil.rmtree(folder, ignore_errors=True)
@@ -243,14 +277,14 @@ def _train(run: Run, workspace: Workspace) -> tuple[TrainedRun, list[dict[str, A
 
     torch.manual_seed(run.seed)  # initial weights
     method = run.method.build(pairs.identities, teacher)
-    weights, log_file = folder / "weights.safetensors", folder / "epochs.json"
-    if weights.exists() and log_file.exists():
+    weights = folder / "weights.safetensors"
+    log = TrainingLog.read(folder) if weights.exists() else None
+    if log is not None:
         workspace.report(f"{run.method.title}: weights of {run.training_digest} are at hand")
         method.load_trained_state(read_weights(weights))
-        log: list[dict[str, Any]] = json.loads(log_file.read_text())
     else:
         workspace.report(f"{run.method.title}: training {run.training_digest} on {data.name}")
-        _start_from(run, method, workspace)
+        origin = here | {"started": time_stamp()} | _start_from(run, method, workspace)
         epochs = train(
             method,
             pairs,
@@ -261,27 +295,33 @@ def _train(run: Run, workspace: Workspace) -> tuple[TrainedRun, list[dict[str, A
             workers=workspace.workers,
             report=workspace.report,
         )
-        log = [{str(name): value for name, value in row.items()} for row in epochs.to_dict("records")]
-        write_atomically(log_file, json.dumps(log).encode())
-        save_weights(method, weights, exclude_prefixes=("teacher",))
+        rows = [{str(name): value for name, value in row.items()} for row in epochs.to_dict("records")]
+        log = TrainingLog(provenance=origin, epochs=rows)
+        log.write(folder)
+        save_weights(method.trained_state(), weights)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     method.to(device).eval()
-    return TrainedRun(run=run, method=method, data=data, device=device), log
+    return TrainedRun(run=run, method=method, data=data, device=device, log=log)
 
 
-def _start_from(run: Run, method: Method, workspace: Workspace) -> None:
-    """Gives the backbone the weights that the run names."""
+def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str]:
+    """Gives the backbone the weights that the run names; what was loaded, as an entry of the provenance."""
     if run.weights == "random":
-        return
+        return {}
     target = run.method.weights_target(method)
     if run.weights == "timm":
-        name = run.method.backbone_name
-        workspace.report(str(fill_module(target, load_timm_backbone(name), origin=name)))
-        return
-    file = workspace.weights_file
-    if file is None or f"file {digest_of_file(file)}" != run.weights:
-        raise InputError(f"the run starts from weights with sha256 {run.weights.removeprefix('file ')}; got {file}")
-    workspace.report(str(load_weights(target, file)))
+        origin = run.method.backbone_name
+        tensors = load_timm_backbone(origin)
+    else:
+        files = workspace.weights_files
+        file = next((file for file in files if f"file {digest_of_file(file)}" == run.weights), None)
+        if file is None:
+            given, wanted = ", ".join(map(str, files)) or "no file", run.weights.removeprefix("file ")
+            raise InputError(f"the run starts from weights with sha256 {wanted}; got {given}")
+        origin, tensors = file.name, read_weights(file)
+    report = str(fill_module(target, tensors, origin=origin))
+    workspace.report(report)
+    return {"weights": report}
 
 
 def _trained_parameters(method: Method) -> list[torch.Tensor]:

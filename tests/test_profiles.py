@@ -13,6 +13,7 @@ from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
 from crreid.profiles import PROFILE_NAMES, Profile, as_printed, as_released, profile_settings
 from crreid.runs import Run
+from crreid.starting_weights import StartingWeights
 from crreid.study.rows import loss_ablation_rows
 from crreid.training.schedule import Schedule
 
@@ -20,7 +21,9 @@ DATASETS = ("mlr-synthetic", "synthetic", "mlr-market-1501", "caviar", "mlr-vipe
 
 
 def full_run(profile: str = "paper", dataset: str = "mlr-market-1501") -> Run:
-    return loss_ablation_rows(profile_settings(profile, dataset), seed=3, weights="timm")["SR+ID+PS"]
+    return loss_ablation_rows(profile_settings(profile, dataset), seed=3, weights=StartingWeights(default="timm"))[
+        "SR+ID+PS"
+    ]
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -84,7 +87,7 @@ def test_a_profile_is_called_by_its_name_and_its_runs_share_its_settings(name: s
     profile = profile_settings(name, "mlr-synthetic")
     assert isinstance(profile, Profile)
     assert profile.name == name
-    run = profile.run(HRNetReIDHigh(network=profile.network), seed=7, weights="timm")
+    run = profile.run(HRNetReIDHigh(network=profile.network), seed=7, weights=StartingWeights(default="timm"))
     for field in ("data", "schedule", "evaluation", "size", "augmentation"):
         assert getattr(run, field) == getattr(profile, field)
     assert (run.seed, run.weights, run.teacher) == (7, "timm", None)
@@ -92,7 +95,7 @@ def test_a_profile_is_called_by_its_name_and_its_runs_share_its_settings(name: s
 
 def test_rows_of_the_ablation() -> None:
     profile = profile_settings("smoke", "mlr-synthetic")
-    rows = loss_ablation_rows(profile, seed=2, weights="timm")
+    rows = loss_ablation_rows(profile, seed=2, weights=StartingWeights(default="timm"))
     assert list(rows) == ["HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS"]
     assert [run.teacher for run in rows.values()] == [None, None, None, rows["HRNet-ReID-H alone"]]
     assert {(run.seed, run.weights) for run in rows.values()} == {(2, "timm")}
@@ -133,7 +136,7 @@ def test_presets_keep_the_teacher_in_step(preset: Any, profile: str) -> None:
 
 @pytest.mark.parametrize("preset", [as_printed, as_released])
 def test_presets_of_rows_without_a_teacher(preset: Any) -> None:
-    rows = loss_ablation_rows(profile_settings("quick", "mlr-synthetic"), seed=0, weights="random")
+    rows = loss_ablation_rows(profile_settings("quick", "mlr-synthetic"), seed=0, weights=StartingWeights())
     for title in ("ID", "SR+ID"):
         run = preset(rows[title])
         assert run.teacher is None

@@ -32,7 +32,7 @@ DEFAULTS = {
     Augmentation: "e29289e4d1ce1eda",
     DataSettings: "128a2a92d6911ff7",
     Degradation: "a3997c24908c73e7",
-    EvaluationSettings: "5c6c090dfa39fef8",
+    EvaluationSettings: "32cc7f895c6e3c0f",
     HRNetReIDHigh: "609058f133cdc690",
     HRNetReIDSettings: "1d965338f8596c7b",
     IdentityLoss: "2d2497d341e7bf0c",
@@ -40,7 +40,7 @@ DEFAULTS = {
     PSHRNet: "4480e1e3364b6558",
     Schedule: "04761a590f205662",
     VDSRSettings: "9b5fb49d314a91f0",
-    Run: "c8ae7b4f4aa47e38",
+    Run: "c9c49af722d3679a",
 }
 
 
@@ -126,6 +126,7 @@ def other_values() -> dict[str, Any]:
         "evaluation.flip": False,
         "evaluation.draws": 10,
         "evaluation.query_rates": (2,),
+        "evaluation.restoration_rates": (2,),
         "size": (384, 128),
         "augmentation.mirror": 0.0,
         "augmentation.padding": 0,

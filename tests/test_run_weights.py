@@ -7,12 +7,14 @@ import torch
 
 from crreid import runs
 from crreid.errors import InputError
+from crreid.models.vdsr import VDSR, VDSRSettings
 from crreid.models.weights import digest_of_file, save_weights
 from crreid.profiles import profile_settings
-from crreid.runs import Workspace, measure
+from crreid.runs import Workspace, find_record, measure
+from crreid.starting_weights import StartingWeights
 from crreid.study.rows import teacher_run
 
-RUN = teacher_run(profile_settings("smoke", "mlr-synthetic"), seed=0, weights="random")
+RUN = teacher_run(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +23,11 @@ def pixels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pixels")
 
 
-def open_workspace(folder: Path, pixels: Path, weights_file: Path | None = None) -> Workspace:
+def open_workspace(folder: Path, pixels: Path, *weights_files: Path) -> Workspace:
     (folder / "runs").mkdir()
     (folder / "runs" / "pixels").symlink_to(pixels)
     results = folder / "results"
-    return Workspace(results_dir=results, runs_dir=folder / "runs", device="cpu", weights_file=weights_file)
+    return Workspace(results_dir=results, runs_dir=folder / "runs", device="cpu", weights_files=weights_files)
 
 
 class Started(Exception):
@@ -59,9 +61,11 @@ def test_a_run_starts_from_the_file_that_it_names(
     tmp_path: Path, pixels: Path, started: list[Any], backbone: tuple[Path, dict[str, torch.Tensor]]
 ) -> None:
     file, tensors = backbone
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"weights of something else")
     run = replace(RUN, weights=f"file {digest_of_file(file)}")
     with pytest.raises(Started):
-        measure(run, open_workspace(tmp_path, pixels, weights_file=file))
+        measure(run, open_workspace(tmp_path, pixels, other, file))
     found = started[0].network.backbone.state_dict()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
@@ -74,12 +78,49 @@ def test_a_run_refuses_another_file_than_it_names(
     other.write_bytes(file.read_bytes() + b" ")
     run = replace(RUN, weights=f"file {digest_of_file(file)}")
     workspace = open_workspace(tmp_path, pixels)
-    for given in (other, None):
-        with pytest.raises(InputError, match=f"starts from weights with sha256 {digest_of_file(file)}; got"):
-            measure(run, replace(workspace, weights_file=given))
+    for given, named in (((other,), "/other.safetensors$"), ((), "no file$")):
+        with pytest.raises(InputError, match=f"starts from weights with sha256 {digest_of_file(file)}; got .*{named}"):
+            measure(run, replace(workspace, weights_files=given))
     with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read"):
-        measure(run, replace(workspace, weights_file=tmp_path / "absent.safetensors"))
+        measure(run, replace(workspace, weights_files=(tmp_path / "absent.safetensors",)))
     assert started == []
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path, pixels: Path, started: list[Any]) -> None:
+    torch.manual_seed(0)
+    file = tmp_path / "vdsr.safetensors"
+    save_weights(VDSR(VDSRSettings(depth=4, width=4)), file)
+    run = replace(RUN, weights=f"file {digest_of_file(file)}")
+    workspace = open_workspace(tmp_path, pixels, file)
+    with pytest.raises(InputError, match=r"^vdsr\.safetensors: weights of another architecture; of the \d+ tensors"):
+        measure(run, workspace)
+    assert started == []
+    assert find_record(run, workspace) is None
+    assert not workspace.folder(run).exists()
+
+
+def test_a_damaged_file_of_weights_is_refused(tmp_path: Path, pixels: Path, started: list[Any]) -> None:
+    file = tmp_path / "damaged.pth"
+    file.write_bytes(b"half of a fil")
+    with pytest.raises(InputError, match=r"damaged\.pth: not readable as weights"):
+        measure(replace(RUN, weights=f"file {digest_of_file(file)}"), open_workspace(tmp_path, pixels, file))
+    assert started == []
+
+
+def test_the_record_says_which_weights_were_loaded_and_not_where_they_lay(
+    tmp_path: Path, pixels: Path, backbone: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    file, tensors = backbone
+    run = replace(RUN, weights=f"file {digest_of_file(file)}", schedule=replace(RUN.schedule, epochs=0))
+    workspace = open_workspace(tmp_path, pixels, file)
+    record = measure(run, workspace)
+    assert record.provenance["weights"] == f"backbone.safetensors: {len(tensors)} tensors loaded"
+    assert str(file.parent) not in workspace.record_file(run).read_text()
+    # another test of these weights does not need the file any more and says the same
+    again = measure(
+        replace(run, evaluation=replace(run.evaluation, flip=False, draws=3)), replace(workspace, weights_files=())
+    )
+    assert again.provenance["weights"] == record.provenance["weights"]
 
 
 def test_a_run_starts_from_timms_weights_by_the_backbones_name(

@@ -1,25 +1,30 @@
 import json
+import math
 import multiprocessing
 import os
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from crreid import runs
+from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
+from crreid.methods.method import Method
 from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
 from crreid.runs import Record, Run, Workspace, find_record, measure, trained
+from crreid.starting_weights import StartingWeights
 from crreid.study.rows import loss_ablation_rows
 from crreid.training import loop
 
-ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights="random")
+ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
 FULL, TEACHER = ROWS["SR+ID+PS"], ROWS["HRNet-ReID-H alone"]
 QUICK = replace(TEACHER, schedule=replace(TEACHER.schedule, epochs=1, identities_per_batch=4))
 
@@ -94,7 +99,8 @@ def test_a_record_says_what_was_measured(measured: tuple[Record, Workspace]) -> 
     assert record.score("rank5", test="rate 4", protocol="single_shot") == 100 * protocol["ranks"]["5"]
     assert record.provenance["data"]["name"] == "mlr-synthetic"
     assert record.provenance["training_seconds"] > 0
-    assert set(record.provenance) >= {"commit", "dirty", "packages", "python", "device", "threads", "started"}
+    keys = {"commit", "dirty", "packages", "python", "device", "threads", "started"}
+    assert set(record.provenance) == keys | {"data", "training_seconds", "evaluation_seconds"}
 
 
 def test_a_record_on_disk_is_the_record_and_knows_no_path(measured: tuple[Record, Workspace]) -> None:
@@ -122,7 +128,7 @@ def test_finished_runs_leave_weights_and_log_and_no_checkpoint(measured: tuple[R
     workspace = measured[1]
     for run in (FULL, TEACHER):
         files = sorted(path.name for path in workspace.folder(run).iterdir())
-        assert files == ["epochs.csv", "epochs.json", "weights.safetensors"]
+        assert files == ["epochs.csv", "training.json", "weights.safetensors"]
 
 
 def test_what_is_on_record_needs_neither_training_nor_data(
@@ -194,6 +200,45 @@ def test_a_corrupt_record_is_named(workspace: Workspace, content: str) -> None:
         measure(QUICK, workspace)
 
 
+def test_the_record_of_another_run_is_refused(workspace: Workspace) -> None:
+    other = replace(QUICK, seed=1)
+    shutil.copy(workspace.record_file(QUICK), workspace.record_file(other))
+    expected = rf"{other.digest}\.json: the record of another run, {QUICK.digest}; delete it to measure the run again"
+    for look in (find_record, measure):
+        with pytest.raises(InputError, match=expected):
+            look(other, workspace)
+
+
+def test_a_score_that_is_not_there_is_named(measured: tuple[Record, Workspace]) -> None:
+    record = measured[0]
+    metrics = "rank1, .*rank10, .*map_hit, map_trapezoid"
+    with pytest.raises(InputError, match=rf"record {FULL.digest} has no metric 'map'; it has {metrics}$"):
+        record.score("map")
+    with pytest.raises(InputError, match="has no metric 'rank7'"):
+        record.score("rank7")
+    with pytest.raises(InputError, match="has no metric 'map_hit'; it has rank1"):
+        record.score("map_hit", protocol="single_shot")
+    with pytest.raises(InputError, match=r"has no test 'rate 3'; it has protocol, rate 1, rate 4$"):
+        record.score("rank1", test="rate 3")
+    with pytest.raises(InputError, match=r"has no protocol 'two_shot'; it has multi_shot, single_shot$"):
+        record.score("rank1", protocol="two_shot")
+
+
+def test_a_score_of_no_query_is_not_a_number() -> None:
+    overall = {"ranks": {"1": None}, "map_hit": 0.5}
+    measured = {"scores": {"protocol": {"multi_shot": {"overall": overall}}}}
+    record = Record(digest="0" * 16, title="", run={}, measured=measured, provenance={})
+    assert math.isnan(record.score("rank1"))
+    assert record.score("map_hit") == 50
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "results" / "records").glob("*.json")), ids=str)
+def test_committed_records_can_be_read(file: Path) -> None:
+    record = Record(**json.loads(file.read_text()))
+    assert record.digest == file.stem
+    assert 0 <= record.score("rank1") <= 100
+
+
 def test_no_record_is_none(tmp_path: Path, pixels: Path) -> None:
     assert find_record(QUICK, open_workspace(tmp_path, pixels)) is None
 
@@ -215,16 +260,167 @@ def test_a_failed_training_leaves_no_record_and_no_lock(
 
 
 def test_provenance_is_that_of_the_start(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commits = iter(("at the start", "later"))
-    monkeypatch.setattr(runs, "provenance", lambda device: {"commit": next(commits)})
+    come_from(monkeypatch, commit="at the start")
     really = runs.train
 
     def train(*arguments: Any, **options: Any) -> Any:
-        assert next(commits) == "later"
+        come_from(monkeypatch, commit="later")
         return really(*arguments, **options)
 
     monkeypatch.setattr(runs, "train", train)
-    assert measure(QUICK, open_workspace(tmp_path, pixels)).provenance["commit"] == "at the start"
+    origin = measure(QUICK, open_workspace(tmp_path, pixels)).provenance
+    assert origin["commit"] == "at the start"
+    assert "evaluation" not in origin
+
+
+def come_from(monkeypatch: pytest.MonkeyPatch, **origin: Any) -> None:
+    """Lets what is done from now on say that it was done there."""
+    here = {"commit": "a", "dirty": False, "device": "cpu", "threads": 1} | origin
+    monkeypatch.setattr(runs, "provenance", lambda device: here)
+
+
+@pytest.mark.parametrize("difference", [{"commit": "b"}, {"dirty": True}, {"dirty": None}, {"device": "GPU"}, {}])
+def test_a_later_test_names_who_trained(
+    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch, difference: dict[str, Any], trainings: list[int]
+) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+    stamps = iter(f"2026-01-0{day}" for day in range(1, 9))
+    monkeypatch.setattr(runs, "time_stamp", lambda: next(stamps))
+    come_from(monkeypatch)
+    first = measure(QUICK, workspace).provenance  # takes two stamps: training and test
+    come_from(monkeypatch, threads=7, **difference)
+    again = measure(replace(QUICK, evaluation=replace(QUICK.evaluation, flip=True)), workspace).provenance
+    assert trainings == [0]
+    assert first["started"] == "2026-01-01"
+    assert "evaluation" not in first
+    tested = {"commit": "a", "dirty": False, "device": "cpu", "started": "2026-01-03"} | difference
+    assert again.pop("evaluation", None) == (tested if difference else None)
+    assert again | {"evaluation_seconds": 0} == first | {"evaluation_seconds": 0}
+
+
+def test_a_students_record_tells_of_its_own_training(
+    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+    schedule = QUICK.schedule
+    come_from(monkeypatch, commit="teacher's")
+    trained(replace(TEACHER, schedule=schedule), workspace)
+    come_from(monkeypatch, commit="student's")
+    student = replace(FULL, schedule=schedule, teacher=replace(TEACHER, schedule=schedule))
+    assert measure(student, workspace).provenance["commit"] == "student's"
+
+
+def test_weights_from_before_provenance_was_kept_are_of_unknown_origin(
+    workspace: Workspace, trainings: list[int], quick: tuple[Record, Workspace]
+) -> None:
+    folder = workspace.folder(QUICK)
+    log = json.loads((folder / "training.json").read_text())
+    (folder / "epochs.json").write_text(json.dumps(log["epochs"]))
+    (folder / "training.json").unlink()
+    workspace.record_file(QUICK).unlink()
+    record = measure(QUICK, workspace)
+    assert trainings == []
+    assert record.measured == quick[0].measured
+    origin = record.provenance
+    assert (origin["commit"], origin["dirty"], origin["device"], origin["started"]) == ("", None, "unknown", "unknown")
+    assert origin["evaluation"]["device"] == quick[0].provenance["device"]
+    assert origin["training_seconds"] == quick[0].provenance["training_seconds"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"epochs": []}', '{"epochs": [], "provenance": {}, "more": 1}'])
+def test_a_damaged_log_of_a_training_is_named(workspace: Workspace, content: str) -> None:
+    (workspace.folder(QUICK) / "training.json").write_text(content)
+    with pytest.raises(InputError, match=r"training\.json: not the log of a training; delete its folder"):
+        trained(QUICK, workspace)
+
+
+def test_log_or_weights_alone_are_no_training(workspace: Workspace, trainings: list[int]) -> None:
+    for name in ("training.json", "weights.safetensors"):
+        (workspace.folder(QUICK) / name).unlink()
+        trained(QUICK, workspace)
+    assert trainings == [0, 0]
+
+
+def test_force_keeps_a_trained_teacher(
+    tmp_path: Path, pixels: Path, quick: tuple[Record, Workspace], trainings: list[int]
+) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+    shutil.copytree(quick[1].folder(QUICK), workspace.folder(QUICK))
+    file = workspace.folder(QUICK) / "weights.safetensors"
+    before = file.stat().st_mtime_ns
+    student = replace(FULL, schedule=QUICK.schedule, teacher=QUICK)
+    measure(student, replace(workspace, force=True))
+    assert trainings == [0]
+    assert file.stat().st_mtime_ns == before
+
+
+def test_a_full_disk_leaves_no_record_and_nothing_half_written(
+    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch, quick: tuple[Record, Workspace]
+) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be written .*No space left on device"):
+            measure(QUICK, workspace)
+    assert [path.name for path in workspace.folder(QUICK).iterdir()] == ["epochs.csv"]
+    assert find_record(QUICK, workspace) is None
+    assert comparable(measure(QUICK, workspace)) == comparable(quick[0])
+
+
+# --- methods that have nothing to learn ----------------------------------------------------------------------------
+
+
+class Colours(Method):
+    """Describes an image by its mean colour in 4 x 2 fields."""
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        raise AssertionError("nothing is trained")
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(images, (4, 2)).flatten(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourSettings:
+    title: str = "colours"
+    backbone_name: str = ""
+
+    def build(self, identities: int, teacher: Method | None = None) -> Colours:
+        return Colours()
+
+    def weights_target(self, method: Method) -> torch.nn.Module:
+        raise AssertionError("there is nothing to fill")
+
+
+def test_a_method_without_parameters_is_measured_untrained(tmp_path: Path, pixels: Path) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+    run = replace(QUICK, method=ColourSettings(), schedule=replace(QUICK.schedule, epochs=0))
+    record = measure(run, workspace)
+    assert record.measured["epochs"] == []
+    assert record.measured["parameters"] == 0
+    assert record.provenance["training_seconds"] == 0
+    assert 0 < record.score("rank1") <= 100
+    files = sorted(path.name for path in workspace.folder(run).iterdir())
+    assert files == ["training.json", "weights.safetensors"]
+    assert comparable(find_record(run, workspace)) == comparable(record)
+    lines: list[str] = []
+    trained(run, replace(workspace, report=lines.append))
+    assert lines == [f"colours: weights of {run.training_digest} are at hand"]
+
+
+def test_a_network_can_be_measured_untrained(tmp_path: Path, pixels: Path) -> None:
+    run = replace(QUICK, schedule=replace(QUICK.schedule, epochs=0))
+    record = measure(run, open_workspace(tmp_path, pixels))
+    assert record.measured["epochs"] == []
+    assert record.measured["parameters"] > 0
+    assert comparable(measure(run, open_workspace(tmp_path / "again", pixels))) == comparable(record)
 
 
 def test_a_device_that_is_not_there_is_named(quick: tuple[Record, Workspace]) -> None:

@@ -26,13 +26,16 @@ class EvaluationSettings:
         flip: Add the descriptor of the mirror image. The release does, the paper does not mention it.
         draws: Single-shot galleries drawn (SING: 100).
         query_rates: Tests besides the protocol's: all queries from their high-resolution files, shrunk by one rate.
+        restoration_rates: Rates at which `restoration_quality` measures the restored queries; none by default.
     """
 
     flip: bool = True
     draws: int = 100
     query_rates: tuple[float, ...] = ()
+    restoration_rates: tuple[float, ...] = ()
 
 
+@torch.inference_mode()
 def evaluate(
     method: Method,
     data: PreparedData,
@@ -77,6 +80,7 @@ def evaluate(
     return scores
 
 
+@torch.inference_mode()
 def query_distances(
     method: Method,
     data: PreparedData,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from crreid.data.pairs import PairBatch
 
-__all__ = ["Method", "MethodSettings", "cosine_distances", "parameter_group"]
+__all__ = ["GuidedMethod", "Method", "MethodSettings", "cosine_distances", "parameter_group"]
 
 
 class Method(nn.Module, ABC):
@@ -49,6 +49,31 @@ class Method(nn.Module, ABC):
     def load_trained_state(self, state: dict[str, Tensor]) -> None:
         """Undoes `trained_state`."""
         self.load_state_dict(state)
+
+
+class GuidedMethod(Method):
+    """A method beside a trained network `teacher` that never changes: no gradients, no moving statistics, not saved."""
+
+    def __init__(self, teacher: nn.Module | None) -> None:
+        """Freezes the teacher; None where the settings need none."""
+        super().__init__()
+        self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of everything but the teacher."""
+        super().train(mode)
+        if self.teacher is not None:
+            self.teacher.eval()
+        return self
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Everything but the teacher."""
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("teacher.")}
+
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Loads everything but the teacher, which stays."""
+        teacher = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
+        self.load_state_dict(state | teacher)
 
 
 class MethodSettings(Protocol):

@@ -16,7 +16,7 @@ other). Losses are means where the equations print sums: with sums the published
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, pseudo_siamese_loss
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import sequence_triplet
-from crreid.methods.method import Method, parameter_group
+from crreid.methods.method import GuidedMethod, Method, parameter_group
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
 
@@ -170,25 +170,17 @@ class PSHRNet:
         return backbone
 
 
-class PseudoSiameseNetwork(Method):
+class PseudoSiameseNetwork(GuidedMethod):
     """VDSR-CA, HRNet-ReID-L and the frozen twin."""
 
     def __init__(self, settings: PSHRNet, identities: int, teacher: HRNetReID | None) -> None:
         """Builds the student for so many training identities around a trained teacher (or none)."""
-        super().__init__()
+        super().__init__(teacher)
         self.settings = settings
         self.restoration = None if settings.restoration is None else VDSR(settings.restoration)
         self.network = HRNetReID(settings.network, identities)
-        self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()
         if settings.student_from_teacher and teacher is not None:
             self.network.load_state_dict(teacher.state_dict())
-
-    def train(self, mode: bool = True) -> Self:
-        """Sets the student's mode; the teacher's moving statistics never move."""
-        super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
-        return self
 
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
         """One player: the network, and the restoration module at its own rate."""
@@ -221,12 +213,3 @@ class PseudoSiameseNetwork(Method):
         """Seq5 and l_f of the restored image, whatever its rate: (N, 6656). Gallery images pass VDSR-CA too."""
         restored = images if self.restoration is None else self.restoration(images)
         return self.network.embed(restored)
-
-    def trained_state(self) -> dict[str, Tensor]:
-        """Everything but the teacher."""
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("teacher.")}
-
-    def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Loads the student; the teacher stays."""
-        teacher = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
-        self.load_state_dict(state | teacher)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.channel_attention import ChannelAttention
+from crreid.models.restoration import check_images
 
 __all__ = ["INITIALISATIONS", "VDSR", "VDSRSettings"]
 
@@ -58,6 +59,15 @@ class VDSRSettings:
             expected = " or ".join(INITIALISATIONS)
             raise InputError(f"VDSR initialisation must be {expected}, not {self.initialisation!r}")
 
+    @property
+    def title(self) -> str:
+        """As Table IV calls it."""
+        return "VDSR" if self.attention_channels is None else "VDSR-CA"
+
+    def build(self) -> VDSR:
+        """The network with random weights."""
+        return VDSR(self)
+
 
 class VDSR(nn.Module):
     """Image in, restored image of the same size out."""
@@ -83,8 +93,7 @@ class VDSR(nn.Module):
         Raises:
             InputError: The input has another shape.
         """
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise InputError(f"VDSR expects images of shape (N, 3, height, width), not {tuple(images.shape)}")
+        check_images("VDSR", images)
         missing: Tensor = self.last(self.middle(self.first(images)))
         return images + missing
 

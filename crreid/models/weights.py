@@ -166,30 +166,29 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def save_weights(module: nn.Module, file: Path, exclude_prefixes: tuple[str, ...] = ()) -> None:
-    """Writes a module's tensors as safetensors: the whole file appears, or the old one stays.
+def save_weights(source: nn.Module | Mapping[str, Tensor], file: Path, exclude_prefixes: tuple[str, ...] = ()) -> None:
+    """Writes tensors as safetensors: the whole file appears, or the old one stays.
 
     Args:
-        module: What to save; tensors on any device.
+        source: A module or its named tensors, on any device; perhaps none, for what has nothing to learn.
         file: Target, ending in `.safetensors`; its folder is made if need be.
         exclude_prefixes: First parts of names to leave out, e.g. `("classifier",)` for a model that only describes.
 
     Raises:
-        InputError: The name ends otherwise, nothing is left to save, or the disk refuses (full, read-only).
+        InputError: The name ends otherwise, the prefixes leave nothing to save, or the disk refuses (full, read-only).
     """
     file = Path(file)
+    named = source.state_dict() if isinstance(source, nn.Module) else source
     if file.suffix != ".safetensors":
         raise InputError(f"{file}: weights are saved as .safetensors, not {file.suffix or 'without an ending'}")
     tensors = {
         # copies, since safetensors refuses two names for one memory
         name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in module.state_dict().items()
+        for name, tensor in named.items()
         if not _is_part_of(name, exclude_prefixes)
     }
-    if not tensors:
-        raise InputError(
-            f"{file}: no tensor is left to save without {', '.join(exclude_prefixes) or 'any in the module'}"
-        )
+    if named and not tensors:
+        raise InputError(f"{file}: no tensor is left to save without {', '.join(exclude_prefixes)}")
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

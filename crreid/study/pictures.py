@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from crreid.data.degradation import degrade, enlarge
-from crreid.data.pairs import denormalise, normalise
 from crreid.data.prepare import PreparedData
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
 from crreid.evaluation.evaluate import query_distances
 from crreid.evaluation.labels import RetrievalLabels
 from crreid.evaluation.ranking import rank_lists
-from crreid.methods.method import Method
+from crreid.evaluation.restoration import restore_pixels
 from crreid.runs import TrainedRun
 
 __all__ = [
@@ -79,7 +76,7 @@ def restored_images(result: TrainedRun, rows: Sequence[int], rates: Sequence[flo
         image = result.data.pixels.read(result.data.query.rows["path"][row])
         for rate in rates:
             low = degrade(image, rate, size, filters)
-            restored = _restore(result.method, low, result.device)
+            restored = _restore(result, low)
             shown.append(RestoredImage(rate=rate, low=low, restored=restored, high=enlarge(image, size, filters)))
     return shown
 
@@ -116,7 +113,7 @@ def ranked_queries(result: TrainedRun, rows: Sequence[int], *, length: int = 10)
             RankedQuery(
                 title=f"rate {rate:g}, {first}",
                 query=low,
-                restored=_restore(result.method, low, result.device),
+                restored=_restore(result, low),
                 gallery=[result.data.pixels.read(gallery.rows["path"][index]) for index in found],
                 right=right,
             )
@@ -128,11 +125,7 @@ def _rows(table: ImageTable, rows: Sequence[int]) -> ImageTable:
     return table.select(table.rows.index.to_series().isin(rows))
 
 
-@torch.inference_mode()
-def _restore(method: Method, image: UInt8Image, device: torch.device) -> UInt8Image | None:
-    images = normalise(torch.tensor(image, device=device)[None])
-    restored = method.restore(images)
-    if restored is None:
-        return None
-    pixels: UInt8Image = (denormalise(restored)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
-    return pixels
+def _restore(result: TrainedRun, image: UInt8Image) -> UInt8Image | None:
+    precision = result.run.schedule.precision
+    restored = restore_pixels(result.method, image[None], device=result.device, precision=precision)
+    return None if restored is None else restored[0]

@@ -15,9 +15,9 @@ from crreid.data.catalogue import DATASET_NAMES, read_dataset
 from crreid.data.prepare import PreparedData, prepare
 from crreid.errors import InputError
 from crreid.files import write_atomically
-from crreid.models.weights import digest_of_file
 from crreid.profiles import Profile, profile_settings
 from crreid.runs import Record, Run, TrainedRun, Workspace, measure, trained
+from crreid.starting_weights import StartingWeights
 from crreid.study.progress import ProgressLine, progress_file
 from crreid.study.rows import Rows
 
@@ -38,7 +38,7 @@ class Session:
         profile: Settings of all runs.
         workspace: Folders and device.
         seeds: Every row is trained once for each.
-        weights: Where backbones start: `random`, `timm` or `file <sha256>`.
+        weights: Where backbones start.
         artefacts: Files written so far.
     """
 
@@ -47,7 +47,7 @@ class Session:
     profile: Profile
     workspace: Workspace
     seeds: tuple[int, ...]
-    weights: str
+    weights: StartingWeights
     artefacts: list[Path] = field(default_factory=list)
 
     @property
@@ -145,7 +145,7 @@ def open_session(
         data_root: Folder or file of the data set; empty for built-in data.
         device: `auto`, `cpu` or `cuda`.
         seeds: Trainings of every row; empty for the profile's number.
-        weights: `random`, `timm`, or a local file of backbone weights.
+        weights: `random`, `timm`, a local file of backbone weights, or `resnet50=FILE`: see `StartingWeights.parse`.
         results_dir: Where results go; empty for the checkout's `results/`.
         force: Train again what is on record.
 
@@ -162,7 +162,7 @@ def open_session(
         version = read_dataset("own", root).digest
         settings = replace(settings, data=replace(settings.data, version=version))
     results = Path(results_dir).expanduser().resolve() if results_dir else default_results_dir()
-    file = None if weights in ("random", "timm") else Path(weights).expanduser().resolve()
+    start = StartingWeights.parse(weights)
     runs = results / "runs" if results_dir else results.parent / "runs"
     return Session(
         item=item,
@@ -173,12 +173,12 @@ def open_session(
             runs_dir=runs,
             data_root=root,
             device=device,
-            weights_file=file,
+            weights_files=start.files,
             force=force,
             report=ProgressLine(progress_file(runs)),
         ),
         seeds=tuple(seeds) or tuple(range(settings.seeds)),
-        weights=weights if file is None else f"file {digest_of_file(file)}",
+        weights=start,
     )
 
 

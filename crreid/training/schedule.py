@@ -16,7 +16,7 @@ class Schedule:
     """Stochastic gradient descent as PS-HRNet was trained; every field is part of a run's name.
 
     Attributes:
-        epochs: The release trains epochs 0 to 70.
+        epochs: The release trains epochs 0 to 70. 0 for a method that has nothing to learn.
         identities_per_batch: P. Release 6, paper 4.
         images_per_identity: K. Release 4, paper 6.
         learning_rate: Peak. Both sources 8.5e-3 for HRNet; see the method's settings for that of the SR module.
@@ -47,7 +47,9 @@ class Schedule:
     precision: Literal["bf16", "fp32"] = "bf16"
 
     def __post_init__(self) -> None:
-        """Raises InputError for a decay or a precision that would silently mean another one."""
+        """Raises InputError for what would silently mean something else."""
+        if self.epochs < 0:
+            raise InputError(f"epochs must be 0 or more, not {self.epochs}")
         for name, choices in (("decay", ("steps", "cosine")), ("precision", ("bf16", "fp32"))):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")

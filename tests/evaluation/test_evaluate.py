@@ -121,6 +121,23 @@ def test_a_method_measures_distances_of_its_own_with_the_queries_rates(data: Pre
     assert seen == [data.query.rows["rate"].tolist(), [8.0] * 9]
 
 
+def test_distances_of_a_network_are_measured_without_gradients(data: PreparedData) -> None:
+    class Learnt(Coarse):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+        def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
+            assert torch.is_inference_mode_enabled()
+            return self.scale * super().distances(query, gallery, query_rates)
+
+    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
+    scores = evaluate(Learnt(), data, EvaluationSettings(draws=2), **options)
+    assert scores == evaluate(Coarse(), data, EvaluationSettings(draws=2), **options)
+    doubled = query_distances(Learnt(), data, data.query, **options)
+    np.testing.assert_allclose(doubled, 2 * query_distances(Coarse(), data, data.query, **options), rtol=1e-6)
+
+
 def test_distances_for_ranked_lists_are_rows_of_all_distances(data: PreparedData) -> None:
     few = data.query.select(data.query.rows["identity"] == 6)
     options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}

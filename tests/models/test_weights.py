@@ -64,6 +64,15 @@ def test_channels_last_and_tied_weights_can_be_saved(tmp_path: Path) -> None:
     assert same(saved, loaded)
 
 
+def test_named_tensors_can_be_saved_even_none(tmp_path: Path) -> None:
+    some = {"a": torch.arange(3.0), "b": torch.ones(2, 2).T}
+    for tensors in (some, {}):
+        save_weights(tensors, tmp_path / "w.safetensors")
+        found = read_weights(tmp_path / "w.safetensors")
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
 def test_excluded_parts_are_not_saved_and_may_be_missing(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_weights(network(0), file, exclude_prefixes=("classifier",))

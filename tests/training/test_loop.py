@@ -289,6 +289,42 @@ def test_players_step_in_order_at_their_own_rates_and_leave_each_other_alone(fit
     assert list(log)[2:6] == ["make", "judge", "shrink", "total"]
 
 
+@pytest.mark.parametrize("name", ["make", "total", "epoch"])
+def test_a_name_that_is_taken_is_refused(fit: Trainer, tmp_path: Path, name: str) -> None:
+    class Clashing(Players):
+        def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+            losses = super().losses(batch, player)
+            return losses if player == "maker" else {name: losses["judge"]}
+
+    with pytest.raises(InputError, match=f"the loss term '{name}' of player 'judge' has a name that the log has"):
+        fit(Clashing())
+    assert not (tmp_path / "run").exists()
+
+
+class Fixed(Tiny):
+    """Has nothing to learn."""
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {"network": [parameter_group(self.requires_grad_(False))]}
+
+
+@pytest.mark.parametrize("method", [Fixed, Tiny])
+def test_no_epoch_trains_nothing_and_leaves_nothing(fit: Trainer, tmp_path: Path, method: type[Tiny]) -> None:
+    untrained, expected = method(), weights(method())
+    # batches of 9 identities could not be made either
+    log = fit(untrained, replace(SCHEDULE, epochs=0, identities_per_batch=9))
+    assert list(log) == ["epoch", "learning_rate", "total", "pairs_per_second", "seconds"]
+    assert len(log) == 0
+    assert untrained.steps == 0
+    assert equal(weights(untrained), expected)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_player_that_has_nothing_to_learn_is_named(fit: Trainer) -> None:
+    with pytest.raises(InputError, match="player 'network' of Fixed has nothing to learn; train it for 0 epochs"):
+        fit(Fixed())
+
+
 def test_steps_are_nesterovs_with_weight_decay_as_torch_takes_them(fit: Trainer) -> None:
     plain = replace(SCHEDULE, epochs=2, learning_rate=0.1, milestones=(1,), momentum=0.9, weight_decay=0.01)
     method = Players()

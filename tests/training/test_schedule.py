@@ -52,6 +52,13 @@ def test_warmup_longer_than_the_training() -> None:
     assert [schedule.learning_rate_at(epoch) for epoch in range(3)] == [3e-4] * 3
 
 
+def test_epochs_are_none_or_more() -> None:
+    assert Schedule(epochs=0).epochs == 0
+    assert Schedule(epochs=0, decay="cosine") != Schedule(decay="cosine")
+    with pytest.raises(InputError, match="epochs must be 0 or more, not -1"):
+        Schedule(epochs=-1)
+
+
 @pytest.mark.parametrize(("field", "value"), [("decay", "linear"), ("precision", "fp16")])
 def test_words_that_would_mean_something_else_are_refused(field: str, value: str) -> None:
     with pytest.raises(InputError, match=f"{field} must be .* or .*, not '{value}'"):

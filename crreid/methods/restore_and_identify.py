@@ -1,0 +1,120 @@
+"""Restore, then identify: a restoration module in front of a conventional network, trained together.
+
+Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Table IV (bicubic, SRCNN, VDSR, RCAN, VDSR-CA before ResNet-50), and
+with `restoration=None` the conventional rows of Tables I and VI (ResNet-50, SE-ResNet-50, DenseNet-121, PCB,
+HRNet-W32-C), which see the enlarged low-resolution images as they are.
+
+Differs from the paper: it does not print the losses of these rows. Here they are L_ID's cross entropy with label
+smoothing (Eq. 8, 9) and, as `triplet_weight` says, its batch-hard triplets (Eq. 7) on the embedding, plus lambda_SR
+L_SR (Eq. 5): Eq. 12 without its third term.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crreid.data.pairs import PairBatch
+from crreid.losses.cross_entropy import label_smoothing_cross_entropy
+from crreid.losses.restoration import restoration_loss
+from crreid.losses.triplet import batch_hard_triplet
+from crreid.methods.method import Method, parameter_group
+from crreid.models.classifier import ClassifierSettings
+from crreid.models.pooled_classifier import PooledClassifierSettings
+from crreid.models.restoration import RestorationSettings
+
+__all__ = ["RestoreAndIdentify"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreAndIdentify:
+    """Which network identifies, what stands before it, and the weights of the losses.
+
+    Attributes:
+        network: The classifier.
+        restoration: The module before it; None feeds it the enlarged image.
+        cross_entropy_weight: lambda_CE, on the mean over the classifiers where there are several (PCB's stripes).
+        triplet_weight: lambda_BH; 0 for networks that are known without a metric loss.
+        margin: m in Eq. 7.
+        smoothing: epsilon in Eq. 9.
+        restoration_weight: lambda_SR.
+        restoration_learning_rate_scale: Of the module against the schedule's rate.
+    """
+
+    network: ClassifierSettings = field(default_factory=PooledClassifierSettings)
+    restoration: RestorationSettings | None = None
+    cross_entropy_weight: float = 1.15
+    triplet_weight: float = 0.2
+    margin: float = 0.3
+    smoothing: float = 0.1
+    restoration_weight: float = 0.5
+    restoration_learning_rate_scale: float = 1.0
+
+    @property
+    def title(self) -> str:
+        """E.g. `VDSR-CA + ResNet-50`, or the network alone."""
+        parts = [] if self.restoration is None else [self.restoration.title]
+        return " + ".join([*parts, self.network.title])
+
+    def build(self, identities: int, teacher: Method | None = None) -> JointNetwork:
+        """Fresh networks; `teacher` is not used."""
+        return JointNetwork(self, identities)
+
+    @property
+    def backbone_name(self) -> str:
+        """The classifier's backbone in timm."""
+        return self.network.backbone
+
+    def weights_target(self, method: Method) -> nn.Module:
+        """The classifier's backbone takes pretrained weights."""
+        assert isinstance(method, JointNetwork)
+        backbone: nn.Module = method.network.backbone
+        return backbone
+
+
+class JointNetwork(Method):
+    """Restoration module and classifier."""
+
+    def __init__(self, settings: RestoreAndIdentify, identities: int) -> None:
+        """Builds both for so many training identities."""
+        super().__init__()
+        self.settings = settings
+        self.restoration = None if settings.restoration is None else settings.restoration.build()
+        self.network = settings.network.build(identities)
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        """One player: the network, and the module (where it has weights) at its own rate."""
+        groups = [parameter_group(self.network)]
+        if self._learns_to_restore():
+            assert self.restoration is not None
+            groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
+        return {"network": groups}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        """The terms `ce`, and as the settings say `triplet` and `sr`."""
+        settings, images, terms = self.settings, batch.low, dict[str, Tensor]()
+        if self.restoration is not None:
+            images = self.restoration(batch.low)
+        if self._learns_to_restore():
+            terms["sr"] = settings.restoration_weight * restoration_loss(images, batch.high)
+        output = self.network(images)
+        each = [label_smoothing_cross_entropy(logits, batch.labels, settings.smoothing) for logits in output.logits]
+        terms["ce"] = settings.cross_entropy_weight * torch.stack(each).mean()
+        if settings.triplet_weight > 0:
+            triplet = batch_hard_triplet(output.features, batch.labels, settings.margin)
+            terms["triplet"] = settings.triplet_weight * triplet
+        return terms
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        """The module's output, (N, 3, H, W)."""
+        return None if self.restoration is None else self.restoration(images).float()
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        """The classifier's descriptor of the restored image, whatever its rate; gallery images are restored too."""
+        return self.network.embed(images if self.restoration is None else self.restoration(images))
+
+    def _learns_to_restore(self) -> bool:
+        return self.restoration is not None and any(True for _ in self.restoration.parameters())

@@ -1,0 +1,84 @@
+"""Restoration alone: a module that learns L_SR and nothing else, its images described by a network it never met.
+
+Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Table III, row "solo SR".
+Differs from the paper: it reports a rank-1 of 0.04 for solo SR without saying which network described the images; here
+it is HRNet-ReID-H, which was trained on high-resolution images (PS-HRNet's phase 1) and is what well-restored images
+should suit. With an interpolation in the module's place nothing is trained: the row "bicubic".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
+from crreid.losses.restoration import restoration_loss
+from crreid.methods.method import GuidedMethod, Method, parameter_group
+from crreid.methods.ps_hrnet import HighResolutionNetwork
+from crreid.models.hrnet_reid import HRNetReID
+from crreid.models.restoration import RestorationSettings
+from crreid.models.vdsr import VDSRSettings
+
+__all__ = ["SoloRestoration"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoloRestoration:
+    """Which module learns alone.
+
+    Attributes:
+        restoration: The module.
+    """
+
+    restoration: RestorationSettings = field(default_factory=VDSRSettings)
+
+    @property
+    def title(self) -> str:
+        """E.g. `VDSR-CA alone`."""
+        return f"{self.restoration.title} alone"
+
+    def build(self, identities: int, teacher: Method | None = None) -> RestorationNetwork:
+        """A fresh module before a trained HRNet-ReID-H."""
+        if not isinstance(teacher, HighResolutionNetwork):
+            raise InputError(f"{self.title} needs a trained HRNet-ReID-H to describe its images")
+        return RestorationNetwork(self, teacher.network)
+
+    @property
+    def backbone_name(self) -> str:
+        """There is no backbone of its own."""
+        return ""
+
+    def weights_target(self, method: Method) -> nn.Module:
+        """Raises InputError: restoration modules start from random weights."""
+        raise InputError(f"{self.title} has no backbone that could take pretrained weights; give it weights='random'")
+
+
+class RestorationNetwork(GuidedMethod):
+    """The module, and the frozen network that describes what it restores."""
+
+    def __init__(self, settings: SoloRestoration, teacher: HRNetReID) -> None:
+        """Builds the module."""
+        super().__init__(teacher)
+        self.settings = settings
+        self.restoration = settings.restoration.build()
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        """One player, the module."""
+        return {"restoration": [parameter_group(self.restoration)]}
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        """L_SR, Eq. 5, unweighted."""
+        return {"sr": restoration_loss(self.restoration(batch.low), batch.high)}
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        """The module's output, (N, 3, H, W)."""
+        restored: Tensor = self.restoration(images)
+        return restored.float()
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        """HRNet-ReID-H's descriptor of the restored image: (N, 6656)."""
+        assert isinstance(self.teacher, HRNetReID)
+        return self.teacher.embed(self.restoration(images))

@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from crreid.data.pairs import PairBatch
+from crreid.losses.cross_entropy import label_smoothing_cross_entropy
+from crreid.losses.restoration import restoration_loss
+from crreid.losses.triplet import batch_hard_triplet
+from crreid.methods.restore_and_identify import JointNetwork, RestoreAndIdentify
+from crreid.models.interpolation import InterpolationSettings
+from crreid.models.pcb import PCBSettings
+from crreid.models.pooled_classifier import PooledClassifierSettings
+from crreid.models.rcan import RCANSettings
+from crreid.models.srcnn import SRCNNSettings
+from crreid.models.vdsr import VDSRSettings
+
+NETWORK = PooledClassifierSettings(backbone="resnet18", feature_length=8, dropout=0.0)
+ALONE = RestoreAndIdentify(network=NETWORK)
+MODULES = {
+    "Bicubic + ResNet-18": InterpolationSettings(),
+    "SRCNN + ResNet-18": SRCNNSettings(kernels=(3, 1, 3), widths=(4, 2)),
+    "VDSR + ResNet-18": VDSRSettings(depth=3, width=4, attention_channels=None),
+    "RCAN + ResNet-18": RCANSettings(groups=1, blocks=1, width=4, attention_channels=1, scale=2),
+    "VDSR-CA + ResNet-18": VDSRSettings(depth=3, width=4),
+}
+JOINT = replace(ALONE, restoration=MODULES["VDSR-CA + ResNet-18"])
+
+
+def build(settings: RestoreAndIdentify) -> JointNetwork:
+    torch.manual_seed(0)
+    return settings.build(3)
+
+
+@pytest.fixture(scope="module")
+def batch() -> PairBatch:
+    """Two images of each of three identities."""
+    generator = torch.Generator().manual_seed(0)
+    high, noise = torch.randn(2, 6, 3, 64, 32, generator=generator)
+    return PairBatch(
+        high=high,
+        low=high + 0.5 * noise,
+        labels=torch.tensor([0, 0, 1, 1, 2, 2]),
+        cameras=torch.tensor([1, 2, 1, 2, 1, 2]),
+        rates=torch.full((6,), 2.0),
+    )
+
+
+@pytest.mark.parametrize("title", MODULES)
+def test_one_method_serves_every_row_of_table_4(title: str, batch: PairBatch) -> None:
+    settings = replace(ALONE, restoration=MODULES[title])
+    method = build(settings)
+    losses = method.losses(batch, "network")
+    assert settings.title == title
+    learns = title != "Bicubic + ResNet-18"
+    assert set(losses) == {"ce", "triplet"} | ({"sr"} if learns else set())
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    assert len(method.parameter_groups()["network"]) == (2 if learns else 1)
+    restored = method.restore(batch.low)
+    assert restored is not None
+    assert restored.shape == batch.low.shape
+    assert method.eval().embed(batch.low, batch.rates).shape == (6, 8)
+
+
+def test_terms_are_their_weights_times_the_losses_by_hand(batch: PairBatch) -> None:
+    settings = replace(JOINT, cross_entropy_weight=2.0, triplet_weight=3.0, restoration_weight=5.0, margin=0.7)
+    method = build(settings).eval()
+    losses = method.losses(batch, "network")
+    assert method.restoration is not None
+    restored = method.restoration(batch.low)
+    output = method.network(restored)
+    torch.testing.assert_close(losses["sr"], 5 * restoration_loss(restored, batch.high))
+    torch.testing.assert_close(losses["ce"], 2 * label_smoothing_cross_entropy(output.logits[0], batch.labels, 0.1))
+    torch.testing.assert_close(losses["triplet"], 3 * batch_hard_triplet(output.features, batch.labels, 0.7))
+
+
+def test_stripes_share_one_cross_entropy_and_no_triplet_is_asked_for(batch: PairBatch) -> None:
+    settings = RestoreAndIdentify(network=PCBSettings(backbone="resnet18", stripes=4), triplet_weight=0)
+    method = build(settings).eval()
+    losses = method.losses(batch, "network")
+    each = [label_smoothing_cross_entropy(logits, batch.labels, 0.1) for logits in method.network(batch.low).logits]
+    assert set(losses) == {"ce"}
+    torch.testing.assert_close(losses["ce"], 1.15 * sum(each) / 4)  # type: ignore[arg-type]
+    assert settings.title == "PCB"
+
+
+def test_alone_it_learns_from_the_low_resolution_images_and_restores_nothing(batch: PairBatch) -> None:
+    method = build(ALONE).eval()
+    losses = method.losses(batch, "network")
+    other = method.losses(replace(batch, high=torch.zeros_like(batch.high)), "network")
+    assert all(torch.equal(losses[name], other[name]) for name in losses)
+    assert method.restore(batch.low) is None
+    assert ALONE.title == "ResNet-18"
+
+
+def test_the_identity_losses_reach_the_restoration_module(batch: PairBatch) -> None:
+    """Joint training: without L_SR the module still learns, from the classifier."""
+    method = build(replace(JOINT, restoration_weight=0.0))
+    torch.stack(list(method.losses(batch, "network").values())).sum().backward()
+    assert method.restoration is not None
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.restoration.parameters())
+
+
+def test_the_module_learns_at_its_own_rate() -> None:
+    groups = build(replace(JOINT, restoration_learning_rate_scale=0.1)).parameter_groups()["network"]
+    assert [group["learning_rate_scale"] for group in groups] == [1.0, 0.1]
+    assert sum(len(group["params"]) for group in groups) == len(list(build(JOINT).parameters()))
+
+
+def test_weights_go_into_the_backbone() -> None:
+    method = build(JOINT)
+    assert JOINT.weights_target(method) is method.network.backbone
+    assert JOINT.backbone_name == "resnet18"

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
+from crreid.losses.restoration import restoration_loss
+from crreid.methods.ps_hrnet import HighResolutionNetwork, HRNetReIDHigh
+from crreid.methods.solo_restoration import RestorationNetwork, SoloRestoration
+from crreid.models.hrnet_reid import HRNetReIDSettings
+from crreid.models.interpolation import InterpolationSettings
+from crreid.models.vdsr import VDSRSettings
+
+SETTINGS = SoloRestoration(restoration=VDSRSettings(depth=3, width=4))
+
+
+def build_teacher() -> HighResolutionNetwork:
+    torch.manual_seed(1)
+    return HRNetReIDHigh(network=HRNetReIDSettings(backbone="hrnet_w18_small")).build(3)
+
+
+def build(settings: SoloRestoration = SETTINGS) -> RestorationNetwork:
+    teacher = build_teacher()
+    torch.manual_seed(0)
+    return settings.build(3, teacher)
+
+
+@pytest.fixture(scope="module")
+def batch() -> PairBatch:
+    """Four images of two identities."""
+    generator = torch.Generator().manual_seed(0)
+    high, noise = torch.randn(2, 4, 3, 64, 32, generator=generator)
+    low, ones = high + 0.5 * noise, torch.ones(4)
+    labels = torch.tensor([0, 0, 1, 1])
+    return PairBatch(high=high, low=low, labels=labels, cameras=labels, rates=ones)
+
+
+def test_learns_restoration_and_nothing_else(batch: PairBatch) -> None:
+    method = build().train()
+    losses = method.losses(batch, "restoration")
+    assert set(losses) == {"sr"}
+    torch.testing.assert_close(losses["sr"], restoration_loss(method.restoration(batch.low), batch.high))
+    losses["sr"].backward()
+    assert isinstance(method.teacher, torch.nn.Module)
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+    assert all(parameter.grad is not None for parameter in method.restoration.parameters())
+    assert not method.teacher.training
+
+
+def test_only_the_module_is_optimised_and_saved() -> None:
+    method = build()
+    (group,) = method.parameter_groups()["restoration"]
+    own = list(method.restoration.parameters())
+    assert [id(p) for p in group["params"]] == [id(p) for p in own]
+    assert {name.partition(".")[0] for name in method.trained_state()} == {"restoration"}
+
+
+def test_describes_restored_images_with_the_teacher(batch: PairBatch) -> None:
+    method = build().eval()
+    teacher = build_teacher().eval()
+    restored = method.restore(batch.low)
+    assert restored is not None
+    assert not torch.equal(restored, batch.low)
+    torch.testing.assert_close(method.embed(batch.low, batch.rates), teacher.embed(restored, batch.rates))
+    assert SETTINGS.title == "VDSR-CA alone"
+
+
+def test_an_interpolation_has_nothing_to_learn(batch: PairBatch) -> None:
+    method = build(SoloRestoration(restoration=InterpolationSettings()))
+    assert method.parameter_groups() == {"restoration": [{"params": [], "learning_rate_scale": 1.0}]}
+    restored = method.restore(batch.low)
+    assert restored is not None
+    assert torch.equal(restored, batch.low)
+
+
+def test_needs_a_teacher_and_takes_no_pretrained_weights() -> None:
+    with pytest.raises(InputError, match="needs a trained HRNet-ReID-H"):
+        SETTINGS.build(3)
+    with pytest.raises(InputError, match="no backbone"):
+        SETTINGS.weights_target(build())

@@ -1,0 +1,119 @@
+import pytest
+import torch
+from torch import nn
+
+from crreid.errors import InputError
+from crreid.models.classifier import ClassifierSettings
+from crreid.models.pcb import PCB, PCBSettings
+from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
+
+POOLED = PooledClassifierSettings(backbone="resnet18", feature_length=16)
+STRIPES = PCBSettings(backbone="resnet18", stripes=4, feature_length=8)
+SMALL = pytest.mark.parametrize("settings", [POOLED, STRIPES], ids=["pooled", "pcb"])
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "title", "channels"),
+    [
+        ("resnet50", "ResNet-50", 2048),
+        ("seresnet50", "SE-ResNet-50", 2048),
+        ("densenet121", "DenseNet-121", 1024),
+        ("hrnet_w32", "HRNet-W32-C", 2048),
+    ],
+)
+def test_rows_of_table_1(backbone: str, title: str, channels: int) -> None:
+    """ImageNet heads of 1,000 classes have 25.6, 28.1, 8.0 and 41.2 million parameters in timm; ours ends otherwise."""
+    settings = PooledClassifierSettings(backbone=backbone)
+    with torch.device("meta"):
+        network = settings.build(751)
+    assert settings.title == title
+    assert network.reduction.in_features == channels
+    bodies = {"resnet50": 23_508_032, "seresnet50": 26_039_024, "densenet121": 6_953_856, "hrnet_w32": 39_183_680}
+    assert parameters(network.backbone) == pytest.approx(bodies[backbone], rel=0.002)
+    head = channels * 512 + 512 + 2 * 512 + 512 * 751 + 751
+    assert parameters(network) == parameters(network.backbone) + head
+
+
+@SMALL
+def test_shapes(settings: ClassifierSettings) -> None:
+    network = settings.build(5)
+    output = network(torch.randn(2, 3, 64, 32))
+    assert output.features.shape == (2, 16 if settings is POOLED else 32)
+    assert [logits.shape for logits in output.logits] == [(2, 5)] * (1 if settings is POOLED else 4)
+    assert network.eval().embed(torch.randn(2, 3, 64, 32)).shape == (2, 16 if settings is POOLED else 4 * 512)
+
+
+@SMALL
+def test_descriptors_are_float32_under_autocast_and_do_not_depend_on_the_batch(settings: ClassifierSettings) -> None:
+    torch.manual_seed(0)
+    network, images = settings.build(5).eval(), torch.randn(3, 3, 64, 32)
+    with torch.inference_mode():
+        together, alone = network.embed(images), network.embed(images[:1])
+        torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-5)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert network.embed(images).dtype == torch.float32
+
+
+@SMALL
+def test_every_parameter_gets_a_gradient(settings: ClassifierSettings) -> None:
+    torch.manual_seed(0)
+    network = settings.build(5)
+    torch.stack([logits.square().mean() for logits in network(torch.randn(4, 3, 64, 32)).logits]).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@SMALL
+def test_refuses_other_shapes_and_no_identities(settings: ClassifierSettings) -> None:
+    with pytest.raises(InputError, match="expects images of shape"):
+        settings.build(5)(torch.zeros(3, 64, 32))
+    with pytest.raises(InputError, match="at least one training identity"):
+        settings.build(0)
+
+
+def test_pcb_keeps_the_last_stage_at_a_sixteenth_and_cuts_it_into_stripes() -> None:
+    torch.manual_seed(0)
+    network = PCB(STRIPES, 5).eval()
+    with torch.inference_mode():
+        images = torch.randn(1, 3, 128, 64)
+        maps = network.backbone(images)
+        assert maps.shape == (1, 512, 8, 4)
+        by_hand = [maps[0, :, 2 * stripe : 2 * stripe + 2].mean(dim=(1, 2)) for stripe in range(4)]
+        expected = torch.stack([part / part.norm() for part in by_hand], dim=1).flatten()
+        torch.testing.assert_close(network.embed(images)[0], expected)
+
+
+def test_pcb_of_the_paper_has_12288_numbers() -> None:
+    with torch.device("meta"):
+        network = PCB(PCBSettings(), 751)
+    assert network.backbone.num_features * PCBSettings().stripes == 12_288
+    assert parameters(network) == 23_508_032 + 6 * (2048 * 256 + 256 + 2 * 256 + 256 * 751 + 751)
+
+
+def test_pcb_refuses_images_with_fewer_rows_than_stripes() -> None:
+    with pytest.raises(InputError, match="4 rows for 6 stripes"):
+        PCB(PCBSettings(backbone="resnet18"), 5)(torch.zeros(2, 3, 64, 32))
+
+
+@pytest.mark.parametrize("fields", [{"backbone": "resnot"}, {"feature_length": 0}, {"dropout": 1.0}])
+def test_pooled_refuses_settings_out_of_range(fields: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        PooledClassifierSettings(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [{"backbone": "densenet121"}, {"stripes": 0}, {"feature_length": 0}])
+def test_pcb_refuses_settings_out_of_range(fields: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="PCB"):
+        PCBSettings(**fields)  # type: ignore[arg-type]
+
+
+def test_dropout_acts_in_training_only() -> None:
+    torch.manual_seed(0)
+    network, images = PooledClassifier(POOLED, 5), torch.randn(4, 3, 64, 32)
+    network.eval()
+    assert torch.equal(network(images).logits[0], network(images).logits[0])
+    network.train()
+    assert not torch.equal(network(images).logits[0], network(images).logits[0])

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from crreid.errors import InputError
+from crreid.models.srcnn import SRCNN, SRCNNSettings
+
+SMALL = SRCNNSettings(kernels=(3, 1, 3), widths=(4, 2))
+
+
+def test_the_published_shape_has_69251_parameters() -> None:
+    assert sum(parameter.numel() for parameter in SRCNN(SRCNNSettings()).parameters()) == 69_251
+
+
+@pytest.mark.parametrize("size", [(16, 8), (7, 5), (1, 1)])
+def test_output_has_the_size_of_the_input(size: tuple[int, int]) -> None:
+    assert SRCNN(SRCNNSettings())(torch.randn(2, 3, *size)).shape == (2, 3, *size)
+
+
+def test_one_pixel_by_hand() -> None:
+    torch.manual_seed(0)
+    network = SRCNN(SRCNNSettings(kernels=(1, 1, 1), widths=(2, 2)))
+    image = torch.randn(1, 3, 1, 1)
+    value = image[0, :, 0, 0]
+    for layer, rectified in ((network.extraction, True), (network.mapping, True), (network.reconstruction, False)):
+        value = layer.weight[:, :, 0, 0] @ value + layer.bias
+        value = value.clamp(min=0) if rectified else value
+    torch.testing.assert_close(network(image)[0, :, 0, 0], value)
+
+
+def test_nothing_is_added_to_the_input() -> None:
+    network = SRCNN(SMALL)
+    torch.nn.init.zeros_(network.reconstruction.weight)
+    torch.nn.init.zeros_(network.reconstruction.bias)
+    assert network(torch.randn(1, 3, 8, 8)).abs().max() == 0
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    torch.manual_seed(0)
+    network = SRCNN(SMALL)
+    network(torch.randn(2, 3, 8, 8)).square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8)])
+def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="SRCNN expects images"):
+        SRCNN(SMALL)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("fields", [{"kernels": (9, 4, 5)}, {"kernels": (9, 5)}, {"widths": (0, 2)}])
+def test_refuses_settings_out_of_range(fields: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(InputError, match="SRCNN"):
+        SRCNNSettings(**fields)  # type: ignore[arg-type]
