@@ -251,13 +251,7 @@ def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
         measured["restoration"] = restoration_quality(
             result.method, result.data, rates, size=run.size, device=device, precision=precision
         )
-    return Record(
-        digest=run.digest,
-        title=run.method.title,
-        run=run.describe(),
-        measured=measured,
-        provenance=origin,
-    )
+    return Record(digest=run.digest, title=run.method.title, run=run.describe(), measured=measured, provenance=origin)
 
 
 def _locked(run: Run, workspace: Workspace) -> FileLock:
