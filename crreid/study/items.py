@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crreid.errors import InputError
-from crreid.study.rows import Rows, loss_ablation_rows, start_here_rows
+from crreid.study.rows import (
+    Rows,
+    backbone_rows,
+    loss_ablation_rows,
+    pooling_rows,
+    restoration_rows,
+    sequence_rows,
+    start_here_rows,
+    state_of_the_art_rows,
+    super_resolution_rows,
+)
 
 __all__ = ["ITEMS", "StudyItem", "find_items"]
 
@@ -47,11 +57,60 @@ ITEMS = (
         pictures=("00_people", "00_degradation", "00_ranked_lists", "00_restored_images"),
     ),
     StudyItem(
+        name="table1_state_of_the_art",
+        paper="Table I: the state of the art",
+        rows=state_of_the_art_rows,
+        tables=("table1_state_of_the_art", "table1_published"),
+        figures=("table1_rank1_by_year",),
+    ),
+    StudyItem(
         name="table2_loss_ablation",
         paper="Table II: the losses",
         rows=loss_ablation_rows,
         tables=("table2_loss_ablation",),
         figures=("table2_loss_ablation", "table2_resolution_curve"),
+    ),
+    StudyItem(
+        name="table3_restoration_quality",
+        paper="Table III: restoration quality",
+        rows=restoration_rows,
+        tables=("table3_restoration_quality", "table3_scores"),
+        figures=("table3_restoration_quality",),
+    ),
+    StudyItem(
+        name="table4_super_resolution_modules",
+        paper="Table IV: super-resolution modules",
+        rows=super_resolution_rows,
+        tables=("table4_super_resolution_modules", "table4_costs"),
+        figures=("table4_super_resolution_modules",),
+    ),
+    StudyItem(
+        name="table5_pooling",
+        paper="Table V: pooling",
+        rows=pooling_rows,
+        tables=("table5_pooling",),
+        figures=("table5_pooling",),
+    ),
+    StudyItem(
+        name="table6_backbones",
+        paper="Table VI: backbones",
+        rows=backbone_rows,
+        tables=("table6_backbones",),
+        figures=("table6_backbones",),
+    ),
+    StudyItem(
+        name="table7_sequence_combinations",
+        paper="Table VII: members of the pseudo-siamese loss",
+        rows=sequence_rows,
+        tables=("table7_sequence_combinations", "table7_members"),
+        figures=("table7_sequence_combinations",),
+    ),
+    StudyItem(
+        name="figure5_restored_images",
+        paper="Figure 5: restored images",
+        rows=restoration_rows,
+        tables=("figure5_restored_images",),
+        pictures=("figure5_restored_images",),
     ),
 )
 

@@ -19,6 +19,7 @@ from crreid.profiles import Profile, profile_settings
 from crreid.runs import Record, Run, TrainedRun, Workspace, measure, trained
 from crreid.starting_weights import StartingWeights
 from crreid.study.progress import ProgressLine, progress_file
+from crreid.study.published import published_dataset
 from crreid.study.rows import Rows
 
 __all__ = ["Session", "default_results_dir", "open_session"]
@@ -59,6 +60,11 @@ class Session:
     def synthetic(self) -> bool:
         """Whether the images are the built-in ones, which may be shown to anyone."""
         return self.dataset in BUILT_IN
+
+    @property
+    def data_name(self) -> str:
+        """As a legend calls the images: the paper's name of the data set, or `synthetic images`."""
+        return "synthetic images" if self.synthetic else published_dataset(self.dataset) or self.dataset
 
     def data(self) -> PreparedData:
         """The tables and decoded images that all runs of the profile share."""

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crreid.runs import Record
+from crreid.methods.ps_hrnet import PSHRNet
+from crreid.runs import Record, Run
 
 __all__ = [
     "beside_published",
     "mean_and_deviation",
+    "member_scores",
     "provenance_table",
     "published_table",
     "rank1_per_rate",
     "scores_table",
     "tidy_scores",
+    "two_metric_values",
 ]
 
 METRICS = {
@@ -27,6 +30,9 @@ METRICS = {
     "map_hit": "mAP (at hits)",
     "map_trapezoid": "mAP (trapezoid)",
 }
+
+PUBLISHED_METRICS = METRICS | {"map": "mAP"}
+"""Papers rarely say which mean average precision they print."""
 
 
 def tidy_scores(records: dict[str, list[Record]]) -> pd.DataFrame:
@@ -88,7 +94,7 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.Data
     for position, metric in enumerate(published["metric"].unique()):
         numbers = published[published["metric"] == metric].set_index("method")["value"]
         texts = [f"{numbers[row]:.1f}" if row in numbers.index else "-" for row in measured.index]
-        table.insert(position, f"published {METRICS.get(metric, metric)}", texts)
+        table.insert(position, f"published {PUBLISHED_METRICS.get(metric, metric)}", texts)
     return table
 
 
@@ -100,13 +106,58 @@ def published_table(*numbers: pd.DataFrame) -> pd.DataFrame:
     return joined.unstack(fill_value="-").reindex(every["method"].unique()).rename_axis(index="row", columns=None)
 
 
-def mean_and_deviation(values: Iterable[Any]) -> str:
+def mean_and_deviation(values: Iterable[Any], *, digits: int = 1) -> str:
     """`57.1` for one value, `57.1 ± 0.4` (sample standard deviation) for several, `-` for none."""
     numbers = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
     if len(numbers) == 0:
         return "-"
-    mean = f"{numbers.mean():.1f}"
-    return mean if len(numbers) == 1 else f"{mean} ± {numbers.std(ddof=1):.1f}"
+    mean = f"{numbers.mean():.{digits}f}"
+    return mean if len(numbers) == 1 else f"{mean} ± {numbers.std(ddof=1):.{digits}f}"
+
+
+def two_metric_values(
+    records: dict[str, list[Record]], published: pd.DataFrame
+) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, list[float]]]]:
+    """Rank-1 and mAP of every row, published and measured, as `crreid.figures.two_metrics` draws them.
+
+    Args:
+        records: Of every row.
+        published: Rows of `published_numbers` of one data set, perhaps none.
+
+    Returns:
+        By metric (rank1, map) and row: the paper's number, and those of all seeds; of our two mean average precisions
+        the trapezoid.
+    """
+    metrics = {"rank1": "rank1", "map": "map_trapezoid"}
+    papers: dict[str, dict[str, float | None]] = {}
+    for name in metrics:
+        chosen = published[published["metric"] == name]
+        papers[name] = {
+            row: value for row, value in zip(chosen["method"], chosen["value"], strict=True) if row in records
+        }
+    measured = {
+        name: {row: [record.score(metric) for record in of_row] for row, of_row in records.items()}
+        for name, metric in metrics.items()
+    }
+    return papers, measured
+
+
+def member_scores(
+    runs: dict[str, list[Run]], records: dict[str, list[Record]], published: pd.DataFrame
+) -> pd.DataFrame:
+    """Rank-1 of sets of members of L_PS, one line a run, as `crreid.figures.sequence_sets` draws them.
+
+    Returns:
+        Columns members (tuple of Seq1, ..., logits), value and published (not a number where the paper has none).
+    """
+    chosen = published[published["metric"] == "rank1"].set_index("method")["value"]
+    lines = []
+    for row, of_row in runs.items():
+        for run, record in zip(of_row, records[row], strict=True):
+            assert isinstance(run.method, PSHRNet)
+            members = tuple(member.replace("seq", "Seq") for member in run.method.members)
+            lines.append({"members": members, "value": record.score("rank1"), "published": chosen.get(row, np.nan)})
+    return pd.DataFrame(lines)
 
 
 def provenance_table(records: dict[str, list[Record]]) -> pd.DataFrame:

@@ -1,0 +1,55 @@
+"""Table I: all that was published on five data sets, and what was measured here on one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from crreid.runs import Record
+from crreid.study.published import published_methods, published_numbers, published_rank1
+
+__all__ = ["published_state_of_the_art", "rank1_points", "suspect_numbers"]
+
+NOT_IN_TABLE_I = {"HRNet-W32-C": (2020, "conventional re-ID"), "HRNet-ReID-H alone": (2021, "conventional re-ID")}
+"""Year and family of the rows measured here that the paper's table lacks."""
+
+
+def published_state_of_the_art() -> pd.DataFrame:
+    """All 25 methods: `rank-1 / rank-5 / rank-10` on each data set, `*` after what is doubtful, `-` where nothing is.
+
+    Returns:
+        Columns row, year, one for each of the five data sets, measured by.
+    """
+    numbers = published_numbers(table="I")
+    groups = numbers.groupby(["method", "dataset"], sort=False)
+    cells = groups["value"].agg(lambda values: " / ".join(f"{value:.1f}" for value in values))
+    cells += groups["note"].agg(lambda notes: " *" if notes.str.len().max() else "")
+    methods = published_methods().set_index("method")
+    wide = cells.unstack(fill_value="-").reindex(methods.index)[list(numbers["dataset"].unique())]
+    wide.insert(0, "year", methods["year"])
+    wide["measured by"] = methods["measured_by"]
+    return wide.rename_axis(index="row", columns=None).reset_index()
+
+
+def suspect_numbers() -> pd.DataFrame:
+    """Which of Table I's numbers are doubtful, and why: columns method, data set, reason."""
+    numbers = published_numbers(table="I")
+    doubtful = numbers[numbers["note"] != ""].drop_duplicates(["method", "dataset", "note"])
+    return doubtful[["method", "dataset", "note"]].set_axis(["method", "data set", "reason"], axis=1)
+
+
+def rank1_points(records: dict[str, list[Record]], dataset: str) -> pd.DataFrame:
+    """Points of the chart by year: the published ones of a data set, and the means of what was measured.
+
+    Args:
+        records: Of every row.
+        dataset: A data set of Table I, as the paper names it.
+    """
+    published = published_rank1(dataset)
+    known = published_methods().set_index("method")
+    lines = []
+    for row, of_row in records.items():
+        year, family = NOT_IN_TABLE_I.get(row) or (known.loc[row, "year"], known.loc[row, "family"])
+        rank1 = float(np.mean([record.score("rank1") for record in of_row]))
+        lines.append({"method": row, "year": year, "family": family, "rank1": rank1, "measured": True})
+    return pd.concat([published, pd.DataFrame(lines).assign(suspect=False)], ignore_index=True)
