@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import timm
 import tyro
 
 from crreid.data.catalogue import DATASET_NAMES, read_dataset
@@ -17,6 +18,7 @@ from crreid.data.prepare import data_settings, default_mlr, load_table
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.study.items import find_items
+from crreid.study.plan import plan_study
 from crreid.study.rows import loss_ablation_rows
 from crreid.study.runner import run_study
 from crreid.study.session import open_session
@@ -150,6 +152,8 @@ def study(
     weights: str = "random",
     results_dir: str = "",
     force: bool = False,
+    jobs: int = 1,
+    plan: Annotated[bool, tyro.conf.arg(name="list")] = False,
 ) -> None:
     """Runs the notebooks and renders their tables and figures below results/.
 
@@ -163,19 +167,42 @@ def study(
         weights: Start of the backbones: random, timm, or a local file.
         results_dir: Where results go.
         force: Train again what is on record.
+        jobs: Notebooks at a time; several share the processor's cores. The last bits of a training on a processor
+            depend on how many threads it has.
+        plan: Run nothing; say which runs are on record and what the missing ones will cost on this machine.
     """
-    parameters = {"profile": profile, "dataset": dataset, "device": device, "weights": weights, "seeds": list(seeds)}
+    parameters: dict[str, Any] = {"profile": profile, "dataset": dataset, "device": device, "seeds": list(seeds)}
+    parameters["weights"] = _absolute_weights(weights)
     parameters["data_root"] = str(Path(data_root).expanduser().resolve()) if data_root else ""
     if results_dir:
         parameters["results_dir"] = str(Path(results_dir).expanduser().resolve())
-    outcomes = run_study(find_items(only), parameters, force=force)
-    failed = [outcome for outcome in outcomes if outcome.problem]
-    for outcome in outcomes:
+    items = find_items(only)
+    if plan:
+        print(plan_study(items, open_session("study", **parameters)).report())
+        return
+    summary = run_study(items, parameters, force=force, jobs=jobs)
+    failed = [outcome for outcome in summary.outcomes if outcome.problem]
+    for outcome in summary.outcomes:
         print(f"{'FAILED' if outcome.problem else 'ok':6s} {outcome.seconds:7.1f} s  {outcome.item.name}")
+    print(summary)
     if failed:
+        first = failed[0]
         raise InputError(
-            f"{len(failed)} of {len(outcomes)} notebooks failed: {failed[0].item.name} {failed[0].problem}"
+            f"{len(failed)} of {len(summary.outcomes)} notebooks failed: {first.item.name} {first.problem}"
         )
+
+
+def _absolute_weights(text: str) -> str:
+    """The parameter `weights` with absolute paths: notebooks run in another folder."""
+    entries = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        backbone, equals, value = entry.partition("=")
+        if not equals or not timm.is_model(backbone):
+            backbone, equals, value = "", "", entry
+        if value not in ("random", "timm"):
+            value = str(Path(value).expanduser().resolve())
+        entries.append(f"{backbone}{equals}{value}")
+    return ",".join(entries)
 
 
 def main(arguments: list[str] | None = None) -> None:

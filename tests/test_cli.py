@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crreid.cli import main
+from crreid.cli import _absolute_weights, main
 
 MLR = ["data", "mlr", "market-1501", "--root", "ROOT", "--out", "OUT"]
 FOLDERS = {"bounding_box_train": (2, 7, 10), "bounding_box_test": (1, 3, 4), "query": (1, 3, 4)}
@@ -57,6 +57,8 @@ def test_describe_and_mlr_of_market(market, tmp_path, capsys):
         (["train", "--profile", "huge"], "unknown profile 'huge'"),
         (["train", "--dataset", "mlr-nothing"], "unknown data set 'mlr-nothing'"),
         (["train", "--weights", "nowhere.pth"], "nowhere.pth"),
+        (["study", "--jobs", "0"], "jobs must be at least 1, not 0"),
+        (["study", "--list", "--profile", "huge"], "unknown profile 'huge'"),
         (["study", "--only", "table99"], "no notebook 'table99'"),
     ],
 )
@@ -70,6 +72,23 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, market, tmp_
     assert message in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_list_says_what_is_missing_and_runs_nothing(tmp_path, capsys):
+    only = ["--only", "table2_loss_ablation", "--profile", "smoke"]
+    main(["study", "--list", *only, "--results-dir", str(tmp_path), "--device", "cpu"])
+    output = capsys.readouterr().out
+    assert "the tables name 4 runs, 4 of them distinct; 0 are on record, 4 are missing" in output
+    assert output.count(" missing   ") == 4
+    assert not (tmp_path / "records").exists()
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_paths_of_weights_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert _absolute_weights("random") == "random"
+    assert _absolute_weights("a=b.pth") == str(tmp_path / "a=b.pth")
+    assert _absolute_weights("resnet50=w.pth, timm") == f"resnet50={tmp_path / 'w.pth'},timm"
 
 
 def test_no_arguments_list_the_commands(capsys):

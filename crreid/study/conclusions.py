@@ -30,7 +30,8 @@ __all__ = [
 def chance_rank1(data: PreparedData) -> float:
     """Rank-1 in per cent of a random order: the mean share of right images in the gallery.
 
-    Gallery images of a query's own identity and camera do not count, as in the scores.
+    As in the scores, gallery images of a query's own identity and camera do not count, nor do queries without a right
+    image.
     """
     gallery = data.gallery.rows
     by_identity = gallery[gallery["role"] == "gallery"].groupby("identity").size()
@@ -39,7 +40,8 @@ def chance_rank1(data: PreparedData) -> float:
     for identity, camera in data.query.rows[["identity", "camera"]].itertuples(index=False):
         same_camera = int(by_both.get((identity, camera), 0))
         right = int(by_identity.get(identity, 0)) - same_camera
-        shares.append(right / (len(gallery) - same_camera))
+        if right:
+            shares.append(right / (len(gallery) - same_camera))
     return 100 * float(np.mean(shares))
 
 
@@ -148,11 +150,14 @@ def image_quality_conclusion(quality: pd.DataFrame, records: dict[str, list[Reco
         f"are given has {psnr[given]:.1f} dB. Nearer to the original than that: {', '.join(better) or 'none'}.",
         f"- By rank-1: {', '.join(f'{row} {_mean_rank1(records[row]):.1f}' for row in found)}.",
     ]
+    noise, _ = _noise(records)
+    lead = _mean_rank1(records[found[0]]) - _mean_rank1(records[ordered[0]])
     if ordered[0] == found[0]:
         lines.append(f"- The best image and the best rank-1 are both {ordered[0]}'s.")
     else:
         lines.append(
-            f"- The best images are {ordered[0]}'s, the best rank-1 is {found[0]}'s: a likeness is no identity."
+            f"- The best images are {ordered[0]}'s, the best rank-1 is {found[0]}'s, {lead:.1f} points above theirs: "
+            f"{_verdict(lead, noise)}{', so a likeness is no identity' if lead > noise else ''}."
         )
     return "\n".join(lines)
 
@@ -163,7 +168,7 @@ def grid_conclusion(shown: pd.DataFrame) -> str:
     Args:
         shown: What `grid_quality` of `crreid.study.restoration` returned.
     """
-    best = shown.loc[shown.groupby(["query", "rate"])["psnr"].idxmax(), "image"].value_counts()
+    best = shown.loc[shown.groupby(["query", "rate"])["psnr"].idxmax(), "row"].value_counts()
     total = int(best.sum())
     parts = [f"{name} in {count}" for name, count in best.items()]
     return f"Of the {total} images shown, the highest PSNR belongs to {', '.join(parts)}."

@@ -76,23 +76,24 @@ def restored_rows(
     """Queries at several rates, each as every method restores it, with PSNR and SSIM under it.
 
     Args:
-        results: Trained methods that restore, by the column's name; all tested on the same queries.
+        results: Trained methods that restore, by the column's name; all tested on the same queries. The original is
+            the last one's: a method whose data are enlarged by another filter has a slightly different one.
         queries: Rows of the query table.
         rates: By which the high-resolution files are shrunk.
     """
-    first = next(iter(results.values()))
+    last = list(results.values())[-1]
     pictures = {name: restored_images(result, queries, rates) for name, result in results.items()}
     rows = []
-    for index, picture in enumerate(pictures[next(iter(results))]):
+    for index, picture in enumerate(pictures[list(results)[-1]]):
         query = queries[index // len(rates)]
-        image = first.data.pixels.read(first.data.query.rows["path"][query])
+        image = last.data.pixels.read(last.data.query.rows["path"][query])
         images = {name: of_method[index].restored for name, of_method in pictures.items()}
         restored = {name: pixels for name, pixels in images.items() if pixels is not None}
         measured = {name: _quality(picture.high, pixels) for name, pixels in restored.items()}
         rows.append(
             RestoredRow(
                 rate=picture.rate,
-                low=shrink(image, picture.rate, first.data.query.degradation),
+                low=shrink(image, picture.rate, last.data.query.degradation),
                 images=restored,
                 original=picture.high,
                 captions={name: f"{psnr:.1f} dB, {ssim:.2f}" for name, (psnr, ssim) in measured.items()},
@@ -103,12 +104,12 @@ def restored_rows(
 
 
 def grid_quality(rows: Sequence[RestoredRow]) -> pd.DataFrame:
-    """PSNR and SSIM of what `restored_rows` returned: columns query, rate, image, psnr in dB, ssim."""
+    """PSNR and SSIM of what `restored_rows` returned: columns query, rate, row, psnr in dB, ssim."""
     lines = []
     for row in rows:
         for name, pixels in row.images.items():
             psnr, ssim = _quality(row.original, pixels)
-            lines.append({"query": row.person, "rate": row.rate, "image": name, "psnr": psnr, "ssim": ssim})
+            lines.append({"query": row.person, "rate": row.rate, "row": name, "psnr": psnr, "ssim": ssim})
     return pd.DataFrame(lines)
 
 

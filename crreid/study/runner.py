@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import base64
-import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
-from nbconvert import HTMLExporter
+from filelock import FileLock, Timeout
 from papermill.inspection import inspect_notebook
 
 from crreid.errors import InputError
-from crreid.files import write_atomically
+from crreid.runs import Run
+from crreid.study.executed import render_executed
 from crreid.study.index import write_index
 from crreid.study.items import StudyItem
+from crreid.study.plan import NamedRun, named_runs, with_teachers
 from crreid.study.progress import progress_file
 from crreid.study.session import Session, default_results_dir, open_session
+from crreid.study.site import write_site
 
-__all__ = ["Outcome", "check_parameters", "notebooks_dir", "run_study"]
+__all__ = ["Outcome", "StudySummary", "check_parameters", "notebooks_dir", "run_study"]
 
 TIMEOUT_SECONDS = {"smoke": 600, "quick": 3600, "reduced": 6 * 3600, "paper": 7 * 24 * 3600}  # of one cell
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,27 @@ class Outcome:
     item: StudyItem
     seconds: float
     problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    """What a study did.
+
+    Attributes:
+        outcomes: One an item, in the order of the study.
+        named: How many runs the items' rows name, one a row and seed.
+        distinct: How many different runs that is.
+        trained: How many trainings there were, those of teachers too.
+    """
+
+    outcomes: list[Outcome]
+    named: int
+    distinct: int
+    trained: int
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"the tables name {self.named} runs, {self.distinct} of them distinct; trained now: {self.trained}"
 
 
 def notebooks_dir() -> Path:
@@ -66,46 +92,143 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
             raise InputError(f"{notebook.name} has no parameter {name!r}; it takes {', '.join(known)}")
 
 
-def run_study(items: tuple[StudyItem, ...], parameters: dict[str, Any], *, force: bool = False) -> list[Outcome]:
-    """Executes notebooks one after the other; a failure does not stop the others.
+def run_study(
+    items: tuple[StudyItem, ...], parameters: dict[str, Any], *, force: bool = False, jobs: int = 1
+) -> StudySummary:
+    """Executes notebooks; a failure does not stop the others. A run that two of them share is trained once.
 
     Args:
         items: Which notebooks.
         parameters: Of all of them, plain literals; see the parameters cell of any notebook.
-        force: Drop the records and weights of these items' runs first. A run that two notebooks share is trained once.
+        force: Drop the records and weights of these items' runs, and of their teachers, first.
+        jobs: Notebooks at a time. More than one share the processor's cores evenly, and the last bits of a training
+            on a processor depend on the number of its threads; a record says how many there were.
 
     Returns:
-        One outcome an item. Executed notebooks, HTML, tables and figures lie in `results/<profile>/<dataset>`, and the
-        index `results/README.md` is written anew.
+        The outcomes and counts. Executed notebooks, HTML, tables and figures lie in `results/<profile>/<dataset>`; the
+        index `results/README.md` and the site `results/index.html` are written anew.
 
     Raises:
-        InputError: A parameter that a notebook does not take, before anything was started.
+        InputError: A parameter that a notebook does not take, fewer than one job, or with `force` a run that another
+            process is training; all before anything was started.
     """
+    if jobs < 1:
+        raise InputError(f"jobs must be at least 1, not {jobs}")
     folder = notebooks_dir()
     for item in items:
         check_parameters(folder / f"{item.name}.ipynb", parameters)
     session = open_session("study", **parameters)
+    named = named_runs(items, session)
+    trainings = with_teachers([entry.run for entry in named])
     if force:
-        _forget(items, session)
-    outcomes = []
-    for item in items:
-        started = time.monotonic()
-        print(f"{item.name}: started", flush=True)
-        problem = _execute(item, folder / f"{item.name}.ipynb", parameters, session)
-        outcomes.append(Outcome(item=item, seconds=time.monotonic() - started, problem=problem))
-        print(f"{item.name}: {problem or 'done'} after {outcomes[-1].seconds:.0f} s", flush=True)
+        _forget(trainings, session)
+    before = _trained_at(trainings, session)
+    outcomes = _execute_all(items, folder, parameters, session, _needed(named, session), jobs)
     write_index(session.workspace.results_dir)
-    return outcomes
+    write_site(session.workspace.results_dir)
+    after = _trained_at(trainings, session)
+    return StudySummary(
+        outcomes=outcomes,
+        named=len(named),
+        distinct=len({entry.run.digest for entry in named}),
+        trained=sum(after[digest] is not None and after[digest] != before[digest] for digest in after),
+    )
 
 
-def _forget(items: tuple[StudyItem, ...], session: Session) -> None:
-    for item in items:
-        for run in chain.from_iterable(session.runs(item.rows).values()):
-            session.workspace.record_file(run).unlink(missing_ok=True)
-            shutil.rmtree(session.workspace.folder(run), ignore_errors=True)
+def _forget(runs: list[Run], session: Session) -> None:
+    """Deletes records and weights; refuses all of it while another process trains one of the runs."""
+    workspace = session.workspace
+    with ExitStack() as locks:
+        for digest in {run.training_digest for run in runs}:
+            workspace.runs_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                locks.enter_context(FileLock(f"{workspace.runs_dir / digest}.lock").acquire(timeout=0))
+            except Timeout as error:
+                raise InputError(
+                    f"another process is training run {digest}; wait for it, or leave force out"
+                ) from error
+        for run in runs:
+            workspace.record_file(run).unlink(missing_ok=True)
+            shutil.rmtree(workspace.folder(run), ignore_errors=True)
 
 
-def _execute(item: StudyItem, notebook: Path, parameters: dict[str, Any], session: Session) -> str:
+def _trained_at(runs: list[Run], session: Session) -> dict[str, int | None]:
+    """When the weights of each training were written, None where there are none."""
+    times: dict[str, int | None] = {}
+    for run in runs:
+        file = session.workspace.folder(run) / "weights.safetensors"
+        times[run.training_digest] = file.stat().st_mtime_ns if file.exists() else None
+    return times
+
+
+def _needed(named: list[NamedRun], session: Session) -> dict[str, set[str]]:
+    """The trainings that each item is going to need: those of its runs without a record, and their teachers'."""
+    needed: dict[str, set[str]] = {}
+    for entry in named:
+        missing = [] if session.workspace.record_file(entry.run).exists() else with_teachers([entry.run])
+        needed.setdefault(entry.item.name, set()).update(run.training_digest for run in missing)
+    return needed
+
+
+def _execute_all(
+    items: tuple[StudyItem, ...],
+    folder: Path,
+    parameters: dict[str, Any],
+    session: Session,
+    needed: dict[str, set[str]],
+    jobs: int,
+) -> list[Outcome]:
+    """Runs the notebooks, `jobs` at a time, printing what they report: outcomes in the order of the items.
+
+    The next one to start is the one that shares the fewest trainings with those under way: two that need the same one
+    wait for each other.
+    """
+    waiting, running, done = list(items), dict[Future[Outcome], StudyItem](), dict[str, Outcome]()
+    progress = _Tail(progress_file(session.workspace.runs_dir))
+    environment = _environment(jobs)
+    with ThreadPoolExecutor(jobs) as pool:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                busy = set[str]().union(*(needed.get(item.name, ()) for item in running.values()))
+                item = min(waiting, key=lambda item: len(needed.get(item.name, set()) & busy))
+                waiting.remove(item)
+                print(f"{item.name}: started", flush=True)
+                notebook = folder / f"{item.name}.ipynb"
+                running[pool.submit(_execute, item, notebook, parameters, session, environment)] = item
+            ended, _ = wait(running, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
+            progress.show()
+            for future in ended:
+                outcome = future.result()
+                done[running.pop(future).name] = outcome
+                print(f"{outcome.item.name}: {outcome.problem or 'done'} after {outcome.seconds:.0f} s", flush=True)
+    return [done[item.name] for item in items]
+
+
+def _environment(jobs: int) -> dict[str, str]:
+    """This process's environment; for several notebooks at a time with a share of the cores for each."""
+    environment = dict(os.environ)
+    if jobs > 1:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        for variable in THREAD_VARIABLES:
+            environment[variable] = str(max(1, cores // jobs))
+    return environment
+
+
+def _execute(
+    item: StudyItem, notebook: Path, parameters: dict[str, Any], session: Session, environment: dict[str, str]
+) -> Outcome:
+    """Runs one notebook and renders it; whatever goes wrong is part of the outcome."""
+    started = time.monotonic()
+    try:
+        problem = _problem_of(item, notebook, parameters, session, environment)
+    except Exception as error:  # of the rendering: the other notebooks go on
+        problem = f"could not be rendered ({type(error).__name__}: {error})"
+    return Outcome(item=item, seconds=time.monotonic() - started, problem=problem)
+
+
+def _problem_of(
+    item: StudyItem, notebook: Path, parameters: dict[str, Any], session: Session, environment: dict[str, str]
+) -> str:
     """Runs one notebook and renders it; returns one sentence about what went wrong, or nothing."""
     session.folder.mkdir(parents=True, exist_ok=True)
     executed = session.folder / f"{item.name}.ipynb"
@@ -114,34 +237,35 @@ def _execute(item: StudyItem, notebook: Path, parameters: dict[str, Any], sessio
     command = [sys.executable, "-m", "papermill", str(notebook), str(executed), "--kernel", "python3"]
     command += ["--no-progress-bar", "--start-timeout", "120", "--parameters_base64", packed]
     command += ["--execution-timeout", str(TIMEOUT_SECONDS[session.profile.name])]
-    status, errors = _run(command, session.folder, progress_file(session.workspace.runs_dir))
+    with tempfile.TemporaryFile("w+") as stream:
+        status = subprocess.run(
+            command, cwd=session.folder, env=environment, stdout=subprocess.DEVNULL, stderr=stream
+        ).returncode
+        stream.seek(0)
+        lines = [line for line in stream.read().splitlines() if line.strip()]
     if executed.exists():
-        _render(executed, _hidden_paths(session))
+        render_executed(executed, _hidden_paths(session))
     if status != 0:
-        lines = [line for line in errors.splitlines() if line.strip()]
         return f"failed ({lines[-1] if lines else f'status {status}'})"
     names = item.artefacts(synthetic=session.synthetic)
     stale = [name for name in names if not _is_fresh(session.folder / name, before)]
     return f"ended without writing {', '.join(stale)}" if stale else ""
 
 
-def _run(command: list[str], folder: Path, progress: Path) -> tuple[int, str]:
-    """Runs a command, printing what is appended to the file `progress` meanwhile: its status and error output."""
-    shown = progress.stat().st_size if progress.exists() else 0
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
-        while True:
-            ended = process.poll() is not None
-            if progress.exists():
-                with progress.open(encoding="utf8") as stream:
-                    stream.seek(shown)
-                    print(stream.read(), end="", flush=True)
-                    shown = stream.tell()
-            if ended:
-                break
-            time.sleep(0.5)
-        errors.seek(0)
-        return process.returncode, errors.read()
+class _Tail:
+    """Prints what is appended to a file from now on."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._shown = file.stat().st_size if file.exists() else 0
+
+    def show(self) -> None:
+        """Prints what is new."""
+        if self._file.exists():
+            with self._file.open(encoding="utf8") as stream:
+                stream.seek(self._shown)
+                print(stream.read(), end="", flush=True)
+                self._shown = stream.tell()
 
 
 def _is_fresh(file: Path, since: float) -> bool:
@@ -154,23 +278,4 @@ def _hidden_paths(session: Session) -> dict[str, str]:
     paths = {str(workspace.results_dir): "results", str(default_results_dir().parent): ".", str(Path.home()): "~"}
     if workspace.data_root is not None:
         paths = {str(workspace.data_root): f"<path of {session.dataset.removeprefix('mlr-')}>"} | paths
-    return paths
-
-
-def _render(executed: Path, hidden: dict[str, str]) -> None:
-    """Takes machine paths and papermill's notes out of an executed notebook and writes it as HTML too."""
-    notebook = nbformat.read(executed, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    for number, cell in enumerate(notebook.cells):
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.id = f"injected-{number}"  # papermill draws it at random
-    text = nbformat.writes(notebook)
-    for path, shown in hidden.items():
-        text = text.replace(json.dumps(path)[1:-1], json.dumps(shown)[1:-1])
-    write_atomically(executed, (text.rstrip("\n") + "\n").encode())
-    html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(
-        nbformat.reads(text, as_version=4)
-    )
-    write_atomically(executed.with_suffix(".html"), html.encode())
+    return {str(file): file.name for file in workspace.weights_files} | paths

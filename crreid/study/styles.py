@@ -20,6 +20,8 @@ __all__ = ["read_markdown_table", "styled"]
 NUMBER = re.compile(r"^[+-]?\d[\d,]*(\.\d+)?")
 DEVIATION = re.compile(r"\s*±\s*\S+")
 SCORES = re.compile(r"\b(rank-\d+|mAP|SSIM|PSNR)\b")
+LONG = 30  # characters
+WORDS = "text-align: left; white-space: normal; min-width: 12em"
 BEST, SECOND, PUBLISHED = (
     "font-weight: bold",
     "text-decoration: underline",
@@ -42,7 +44,8 @@ def styled(
     Args:
         table: What to show; an index that only counts is left out.
         published: Columns of published numbers, set apart by their background; None = those named `published ...`.
-        higher_is_better: Columns to compare; None = those named after a rank, mAP, SSIM or PSNR.
+        higher_is_better: Columns to compare; None = those named after a rank, mAP, SSIM or PSNR, unless the first
+            column or the index repeats a name, for then rows are no rivals.
         lower_is_better: Columns to compare where the smallest number is the best.
 
     Raises:
@@ -55,15 +58,21 @@ def styled(
     if published is None:
         published = [name for name in names if name.startswith("published")]
     if higher_is_better is None:
-        higher_is_better = [name for name in names if SCORES.search(name) and name not in lower_is_better]
+        rivals = _are_rivals(table)
+        higher_is_better = [name for name in names if rivals and SCORES.search(name) and name not in lower_is_better]
     content = table.to_csv() + repr((published, higher_is_better, lower_is_better))
     style = (
         table.style.set_uuid(hashlib.sha256(content.encode()).hexdigest()[:8])
         .format(_cell)
         .format_index(_heading, axis=1)
     )
-    if isinstance(table.index, pd.RangeIndex):
+    if _counts(table.index):
         style = style.hide(axis="index")
+    words = [str(name) for name, column in table.items() if _is_words(column)]
+    style = style.map(lambda _: WORDS, subset=_positions(table, words))
+    style = style.apply_index(
+        lambda index: ["text-align: left" if str(name) in words else "" for name in index], axis=1
+    )
     for columns, sign in ((higher_is_better, 1), (lower_is_better, -1)):
         style = style.apply(_places, subset=_positions(table, columns), sign=sign)
     style = style.map(lambda _: PUBLISHED, subset=_positions(table, published))
@@ -84,6 +93,24 @@ def read_markdown_table(text: str) -> pd.DataFrame:
     if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows) or not set("".join(rows[1])) <= set(":- "):
         raise InputError(f"not a Markdown table: {text[:60]!r}")
     return pd.DataFrame(rows[2:], columns=rows[0], dtype=object)
+
+
+def _counts(index: pd.Index[Any]) -> bool:
+    """Whether an index only counts rows."""
+    return index.name is None and bool(pd.api.types.is_integer_dtype(index))
+
+
+def _are_rivals(table: pd.DataFrame) -> bool:
+    """Whether every row has a name of its own."""
+    named = table.iloc[:, 0] if _counts(table.index) and len(table.columns) else table.index
+    names = named.tolist()
+    return len(set(names)) == len(names)
+
+
+def _is_words(column: pd.Series[Any]) -> bool:
+    """Whether no cell starts with a number and some are long: such cells may break into lines."""
+    texts = [str(value) for value in column]
+    return not any(NUMBER.match(text) for text in texts) and any(len(text) > LONG for text in texts)
 
 
 def _positions(table: pd.DataFrame, columns: Sequence[str]) -> Any:
