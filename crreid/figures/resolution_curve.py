@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from crreid.errors import InputError
+from crreid.figures.labels import spread
 from crreid.figures.style import (
     INK,
     MAP_LABEL,
@@ -165,8 +166,8 @@ def _draw_chance(axes: Axes, chance: float) -> None:
 def _draw_curve(axes: Axes, mean: pd.Series[float], deviation: pd.Series[float], line: LineStyle, name: str) -> None:
     places, values = np.arange(len(mean)), mean.to_numpy()
     if deviation.notna().all():
-        spread = deviation.to_numpy()
-        axes.fill_between(places, values - spread, values + spread, color=line.colour, alpha=0.18, linewidth=0)
+        band = deviation.to_numpy()
+        axes.fill_between(places, values - band, values + band, color=line.colour, alpha=0.18, linewidth=0)
     axes.plot(
         places,
         values,
@@ -221,7 +222,7 @@ def _label_ends(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineStyle],
     """Name, in one panel, and loss beside the last point of each curve, moved apart where they would touch."""
     lines = 2 if named else 1
     ends, span = mean.iloc[-1], axes.get_ylim()[1]
-    heights = _spread(ends.to_numpy(), lines * 0.15 / HEIGHT * span, 0.1 / HEIGHT * span, span)
+    heights = spread(ends.tolist(), lines * 0.15 / HEIGHT * span, 0.1 / HEIGHT * span, span)
     for method, height in zip(mean.columns, heights, strict=True):
         lost = f"{_drop(ends[method] - mean[method].iloc[0])} from rate {mean.index[0]:g}" if len(mean) > 1 else ""
         text = lost if named else lost.split(" ")[0]
@@ -241,20 +242,3 @@ def _label_ends(axes: Axes, mean: pd.DataFrame, styles: Mapping[str, LineStyle],
 
 def _drop(difference: float) -> str:
     return f"{'−' if difference < 0 else '+'}{abs(difference):.1f}"
-
-
-def _spread(values: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
-    """The values moved as little as it takes to lie `gap` apart and, where they all fit, within low and high."""
-    order = np.argsort(values, kind="stable")
-    up, down = values[order].astype(float), values[order].astype(float)
-    for index in range(1, len(up)):
-        up[index] = max(up[index], up[index - 1] + gap)
-    for index in range(len(down) - 2, -1, -1):
-        down[index] = min(down[index], down[index + 1] - gap)
-    moved = (up + down) / 2
-    steps = gap * np.arange(len(moved))
-    moved = np.minimum(moved, high - steps[::-1])
-    moved = np.maximum(moved, low + steps)
-    result: np.ndarray = np.empty_like(moved)
-    result[order] = moved
-    return result

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from crreid.data.sources import UInt8Image
 from crreid.errors import InputError
+from crreid.figures.error_maps import ERROR_COLOURS, absolute_error, error_bar, error_scale
+from crreid.figures.labels import broken
 from crreid.figures.panels import LINE, box_height, check_images, check_lengths, fit_captions, show_image
 from crreid.figures.style import MUTED, SMALL, WIDTH, new_figure, place, styled, text_width, write
 
 __all__ = ["LOW", "TRUTH", "restored_images"]
 
 LOW, TRUTH = "low resolution", "ground truth"
-ERROR_COLOURS = "magma"
 MARGIN, GAP, BETWEEN = 0.08, 0.06, 0.2
-BAR = 0.75  # of the colour bar with its labels
+BAR = 0.75  # inches of the colour bar with its labels
+LONG = 0.7  # inches: longer names of rows are broken
 
 
 @styled
@@ -52,8 +52,10 @@ def restored_images(
     factors = np.array(rates, dtype=float)
     order = [int(index) for index in np.argsort(factors, kind="stable")]
     ordered = [float(rate) for rate in factors[order]]
-    maps = {name: [_error(*pair) for pair in zip(images[name], truth, strict=True)] for name in (LOW, *restored)}
-    rows = [_Row(label=_broken(name), images=images[name], name=name) for name in images]
+    maps = {
+        name: [absolute_error(*pair) for pair in zip(images[name], truth, strict=True)] for name in (LOW, *restored)
+    }
+    rows = [_Row(label=broken(name, LONG, SMALL), images=images[name], name=name) for name in images]
     rows += [_Row(label=f"error of\n{name}", images=maps[name], name="") for name in maps if errors]
 
     left = MARGIN + max(text_width(row.label, SMALL) for row in rows) + 0.1
@@ -72,7 +74,7 @@ def restored_images(
         of_rate = [x for x, of_column in zip(xs, ordered, strict=True) if of_column == rate]
         middle = (of_rate[0] + of_rate[-1] + width) / 2
         write(figure, middle, 0.22, f"rate {rate:g}", ha="center", va="bottom", weight="bold")
-    scale = Normalize(0, max(1.0, float(np.percentile([part for row in maps.values() for part in row], 99.5))))
+    scale = error_scale(part for row in maps.values() for part in row)
     for row, top in zip(rows, tops, strict=False):
         write(figure, left - 0.1, top + height / 2, row.label, ha="right", va="center", size=SMALL)
         for x, index in zip(xs, order, strict=True):
@@ -82,7 +84,7 @@ def restored_images(
                 write(figure, x + width / 2, top + height + 0.02, text, ha="center", size=size, color=MUTED)
     if errors:
         first = tops[len(images)]
-        _colour_bar(figure, xs[-1] + width + 0.12, first, tops[-1] - GAP - first, scale)
+        error_bar(figure, xs[-1] + width + 0.12, first, min(3.0, tops[-1] - GAP - first), scale)
     return figure
 
 
@@ -100,24 +102,6 @@ def _fitted(captions: Mapping[str, Sequence[str]], width: float) -> tuple[dict[s
     fitted, size = fit_captions([text for texts in captions.values() for text in texts], width)
     left = iter(fitted)
     return {name: [next(left) for _ in texts] for name, texts in captions.items()}, size
-
-
-def _colour_bar(figure: Figure, left: float, top: float, height: float, scale: Normalize) -> None:
-    bar = place(figure, left, top, 0.12, min(height, 3.0))
-    bar.grid(False)
-    figure.colorbar(ScalarMappable(scale, ERROR_COLOURS), cax=bar, label="absolute error (grey levels)", extend="max")
-    bar.tick_params(labelsize=SMALL)
-    bar.yaxis.label.set_fontsize(SMALL)
-
-
-def _broken(name: str) -> str:
-    """A row's name in two lines where one would be long."""
-    return name if text_width(name, SMALL) < 0.7 else name.replace(" ", "\n", 1)
-
-
-def _error(image: UInt8Image, truth: UInt8Image) -> np.ndarray:
-    difference: np.ndarray = np.abs(image.astype(np.float32) - truth.astype(np.float32)).mean(axis=2)
-    return difference
 
 
 def _check(

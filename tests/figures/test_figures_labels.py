@@ -18,8 +18,18 @@ def test_labels_lie_apart_in_order_and_within(values, data):
     assert all(-1e-6 <= place <= 100 + 1e-6 for place in places)
 
 
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_one_gap_for_all_and_an_axis_that_starts_above_zero(values):
+    places = spread(values, 5.0, 3.0, 105.0)
+    assert (np.diff(np.sort(places)) >= 5 - 1e-6).all()
+    assert places.min() >= 3 - 1e-6
+    assert places.max() <= 105 + 1e-6
+    assert (np.argsort(values, kind="stable") == np.argsort(places, kind="stable")).all()
+
+
 def test_labels_that_are_apart_stay():
     assert spread([40.0, 10.0, 70.0], 5.0, 0.0, 100.0).tolist() == [40.0, 10.0, 70.0]
+    assert spread(np.array([40.0, 10.0, 70.0]), 5.0, 3.0, 105.0).tolist() == [40.0, 10.0, 70.0]
 
 
 def test_labels_move_as_little_as_possible():

@@ -1,11 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from crreid.errors import InputError
-from crreid.figures.resolution_curve import _spread, resolution_curve, resolution_scores
+from crreid.figures.resolution_curve import resolution_curve, resolution_scores
 from crreid.runs import Record
 
 RATES = (1.0, 2.0, 3.0, 4.0)
@@ -107,19 +105,6 @@ def test_bad_input(scores, options, message):
 
 def test_svg_is_deterministic(svg):
     assert svg(resolution_curve(frame(seeds=2))) == svg(resolution_curve(frame(seeds=2)))
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
-def test_labels_are_spread(values):
-    spread = _spread(np.array(values), 5.0, 3.0, 105.0)
-    assert (np.diff(np.sort(spread)) >= 5 - 1e-6).all()
-    assert spread.min() >= 3 - 1e-6
-    assert spread.max() <= 105 + 1e-6
-    assert (np.argsort(values, kind="stable") == np.argsort(spread, kind="stable")).all()
-
-
-def test_labels_that_are_apart_stay():
-    assert _spread(np.array([40.0, 10.0, 70.0]), 5.0, 3.0, 105.0).tolist() == [40.0, 10.0, 70.0]
 
 
 def record(tests):

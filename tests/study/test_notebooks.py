@@ -11,11 +11,18 @@ from crreid.study.items import ITEMS
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PARAMETERS = {"profile", "dataset", "data_root", "device", "seeds", "weights", "results_dir", "force"}
+EXTRA = {"table7_sequence_combinations": {"sets"}}  # parameters of one notebook only
+CONCLUDED_BEFORE = {"00_start_here"}  # its last table lists again what its figures showed and sentences said
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda file: file.stem)
-def notebook(request):
-    return nbformat.read(request.param, as_version=4)
+def file(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(file):
+    return nbformat.read(file, as_version=4)
 
 
 def code_cells(notebook):
@@ -42,7 +49,7 @@ def test_cell_ids_are_fixed_and_unique(notebook):
     assert all(identifier[-2:].isdigit() for identifier in ids)
 
 
-def test_first_code_cell_holds_the_parameters_as_literals_with_comments(notebook):
+def test_first_code_cell_holds_the_parameters_as_literals_with_comments(file, notebook):
     first, *others = code_cells(notebook)
     assert first.metadata.tags == ["parameters"]
     assert not any("parameters" in cell.metadata.get("tags", []) for cell in others)
@@ -52,7 +59,39 @@ def test_first_code_cell_holds_the_parameters_as_literals_with_comments(notebook
         ast.literal_eval(statement.value)
         names.add(statement.targets[0].id)
         assert "  # " in first.source.splitlines()[statement.lineno - 1]
-    assert names == PARAMETERS
+    assert names == PARAMETERS | EXTRA.get(file.stem, set())
+
+
+def called(cell):
+    """Names of the functions and methods that a cell calls."""
+    calls = [node.func for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+    return {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
+
+
+def test_parameters_of_one_notebook_are_those_of_a_notebook_that_exists():
+    assert set(EXTRA) | CONCLUDED_BEFORE <= {file.stem for file in NOTEBOOKS}
+
+
+def test_every_parameter_reaches_the_session_or_the_rows(file, notebook):
+    others = code_cells(notebook)[1:]
+    used = {
+        node.id
+        for cell in others
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    assert PARAMETERS | EXTRA.get(file.stem, set()) <= used
+
+
+def test_ends_with_conclusions_that_are_computed(file, notebook):
+    names = [called(cell) for cell in code_cells(notebook)]
+    tables = [place for place, of_cell in enumerate(names) if "save_table" in of_cell]
+    conclusions = [
+        place for place, of_cell in enumerate(names) if any(name.endswith("_conclusion") for name in of_cell)
+    ]
+    assert tables
+    assert conclusions
+    assert conclusions[-1] > tables[-1] or file.stem in CONCLUDED_BEFORE
 
 
 def test_thin(notebook):

@@ -1,0 +1,307 @@
+"""Which runs each table names, which of them are shared, and that a new method is one file and one line."""
+
+import importlib.util
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
+from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
+from crreid.methods.restore_and_identify import RestoreAndIdentify
+from crreid.methods.solo_restoration import SoloRestoration
+from crreid.models.interpolation import InterpolationSettings
+from crreid.profiles import PROFILE_NAMES, profile_settings
+from crreid.runs import Workspace, measure
+from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
+from crreid.study.published import published_numbers
+from crreid.study.rows import (
+    CONVENTIONAL,
+    RESTORATION_RATES,
+    Rows,
+    all_sequence_rows,
+    backbone_rows,
+    enlarged_by,
+    loss_ablation_rows,
+    pooling_rows,
+    restoration_rows,
+    sequence_rows,
+    set_title,
+    start_here_rows,
+    state_of_the_art_rows,
+    super_resolution_rows,
+    teacher_run,
+)
+from crreid.study.state_of_the_art import rank1_points
+
+TABLES: dict[str, tuple[Rows, list[str]]] = {
+    "I": (
+        state_of_the_art_rows,
+        ["ResNet-50", "SE-ResNet-50", "DenseNet-121", "PCB", "HRNet-W32-C", "HRNet-ReID-H alone", "PS-HRNet"],
+    ),
+    "II": (loss_ablation_rows, ["HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS"]),
+    "III": (restoration_rows, ["Bicubic", "Solo SR", "SR+ID", "SR+ID+PS"]),
+    "IV": (
+        super_resolution_rows,
+        ["Bicubic+ResNet-50", "SRCNN+ResNet-50", "VDSR+ResNet-50", "RCAN+ResNet-50", "VDSR-CA+ResNet-50"],
+    ),
+    "V": (pooling_rows, ["AAP", "AMP", "AAP+AMP"]),
+    "VI": (backbone_rows, ["ResNet-50", "PCB", "DenseNet-121", "HRNet-W32-C", "HRNet-ReID"]),
+    "VII": (
+        sequence_rows,
+        ["{Seq5, logits}", "{Seq1, Seq2, Seq3, Seq4, Seq5, logits}", "{Seq1, Seq4, Seq5, logits}"],
+    ),
+}
+
+NOT_PUBLISHED = {
+    "I": {"HRNet-W32-C", "HRNet-ReID-H alone"},
+    "II": {"HRNet-ReID-H alone"},
+    "III": {"Bicubic"},
+    "VI": {"ResNet-50"},
+}
+"""Rows measured here that the paper's table does not have."""
+
+ELSEWHERE = {
+    "III": {"CycleGAN", "SING", "CSR-GAN", "CAD-Net"},
+    "VI": {"DPFL", "FD-GAN", "CamStyle"},
+}
+"""Rows that the paper copied from other papers and that are not measured here."""
+
+
+@pytest.fixture(params=PROFILE_NAMES)
+def profile(request):
+    return profile_settings(request.param, "mlr-market-1501")
+
+
+def rows_of(rows, profile, seed=0, weights=RANDOM_WEIGHTS):
+    return rows(profile, seed=seed, weights=weights)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_are_named_in_order(table, profile):
+    rows, names = TABLES[table]
+    assert list(rows_of(rows, profile)) == names
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_have_the_names_that_the_paper_prints(table):
+    _, names = TABLES[table]
+    published = set(published_numbers(table=table)["method"])
+    assert set(names) - published == NOT_PUBLISHED.get(table, set())
+    if table != "I":
+        assert published - set(names) == ELSEWHERE.get(table, set())
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_is_a_run_of_its_own_with_the_seed_and_the_size_of_the_profile(table, profile):
+    rows, names = TABLES[table]
+    runs = rows_of(rows, profile, seed=3)
+    assert {run.seed for run in runs.values()} == {3}
+    assert {run.size for run in runs.values()} == {profile.size}
+    assert {run.teacher.seed for run in runs.values() if run.teacher is not None} <= {3}
+    assert len({run.digest for run in runs.values()}) == len(names)
+    assert not {run.digest for run in runs.values()} & {run.digest for run in rows_of(rows, profile, seed=4).values()}
+
+
+# --- runs that tables share ----------------------------------------------------------------------------------------
+
+
+def test_ps_hrnet_and_its_teacher_are_those_of_table_2(profile):
+    table1, table2 = (rows_of(rows, profile) for rows in (state_of_the_art_rows, loss_ablation_rows))
+    assert table1["PS-HRNet"] == table2["SR+ID+PS"]
+    assert table1["HRNet-ReID-H alone"] == table2["HRNet-ReID-H alone"] == table2["SR+ID+PS"].teacher
+    assert rows_of(teacher_run, profile) == table2["HRNet-ReID-H alone"]
+    start = rows_of(start_here_rows, profile)
+    assert start == {row: table2[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}
+
+
+def test_table_2_adds_one_loss_a_row(profile):
+    runs = rows_of(loss_ablation_rows, profile)
+    methods = {row: runs[row].method for row in ("ID", "SR+ID", "SR+ID+PS")}
+    parts = {row: (method.restoration, method.pseudo_siamese_weight) for row, method in methods.items()}
+    assert parts == {"ID": (None, 0), "SR+ID": (profile.restoration, 0), "SR+ID+PS": (profile.restoration, 0.5)}
+    assert [run.teacher is None for run in runs.values()] == [True, True, True, False]
+
+
+def test_table_3_tests_the_weights_of_table_2(profile):
+    table2, table3 = (rows_of(rows, profile) for rows in (loss_ablation_rows, restoration_rows))
+    for row in ("SR+ID", "SR+ID+PS"):
+        assert table3[row].training_digest == table2[row].training_digest
+        assert table3[row].digest != table2[row].digest
+    for row in ("Bicubic", "Solo SR"):
+        assert table3[row].teacher.training_digest == table2["HRNet-ReID-H alone"].training_digest
+    for run in table3.values():
+        assert run.evaluation.query_rates == run.evaluation.restoration_rates == RESTORATION_RATES == (2, 3, 4, 8)
+
+
+def test_hrnet_reid_of_table_6_is_the_last_row_of_table_5(profile):
+    table5, table6 = (rows_of(rows, profile) for rows in (pooling_rows, backbone_rows))
+    assert table6["HRNet-ReID"] == table5["AAP+AMP"]
+
+
+def test_the_papers_set_of_table_7_is_the_full_row_of_table_2(profile):
+    full = rows_of(loss_ablation_rows, profile)["SR+ID+PS"]
+    runs = rows_of(sequence_rows, profile)
+    assert runs[set_title(PAPER_MEMBERS)] == full
+    assert {run.teacher for run in runs.values()} == {full.teacher}
+    for run in runs.values():
+        assert replace(run, method=replace(run.method, members=PAPER_MEMBERS)) == full
+
+
+def test_all_63_sets_are_tried_once(profile):
+    runs = rows_of(all_sequence_rows, profile)
+    assert len(runs) == 63
+    assert len({frozenset(run.method.members) for run in runs.values()}) == 63
+    assert len({run.digest for run in runs.values()}) == 63
+    assert all(row == set_title(run.method.members) for row, run in runs.items())
+    assert rows_of(sequence_rows, profile).items() <= runs.items()
+    assert runs[set_title(RELEASE_MEMBERS)].method.members == RELEASE_MEMBERS
+
+
+# --- what rows are made of -----------------------------------------------------------------------------------------
+
+
+def test_bicubic_of_table_3_learns_nothing_from_data_that_bicubic_enlarged(profile):
+    run = rows_of(restoration_rows, profile)["Bicubic"]
+    assert run.method == SoloRestoration(restoration=InterpolationSettings(filter="bicubic"))
+    assert run.schedule == replace(profile.schedule, epochs=0)
+    assert run.data.mlr.degradation.enlarge == "bicubic"
+    assert run.teacher.data == profile.data
+    assert profile.data.mlr.degradation.enlarge == "bilinear"
+
+
+def test_solo_sr_of_table_3_is_ps_hrnets_module(profile):
+    run = rows_of(restoration_rows, profile)["Solo SR"]
+    assert run.method == SoloRestoration(restoration=profile.restoration)
+    assert (run.data, run.schedule) == (profile.data, profile.schedule)
+
+
+def test_modules_of_table_4_stand_before_one_network(profile):
+    runs = rows_of(super_resolution_rows, profile)
+    modules = profile.modules
+    expected = [InterpolationSettings(), modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca]
+    for run, module in zip(runs.values(), expected, strict=True):
+        assert run.method == RestoreAndIdentify(network=profile.conventional.resnet, restoration=module)
+        assert run.schedule == profile.comparison_schedule
+    for row, run in runs.items():
+        assert run.method.restoration.title == row.partition("+")[0]
+        filter_name = "bicubic" if row.startswith("Bicubic") else "bilinear"
+        assert run.data.mlr.degradation.enlarge == filter_name
+        assert enlarged_by(run, "bilinear").data == profile.data
+
+
+@pytest.mark.parametrize("rows", [pooling_rows, backbone_rows])
+def test_tables_5_and_6_are_on_sharp_images(rows, profile):
+    for run in rows_of(rows, profile).values():
+        assert run.data == replace(profile.data, mlr=None)
+        assert run.evaluation.query_rates == ()
+        assert run.schedule == profile.comparison_schedule
+        assert run.teacher is None
+
+
+def test_poolings_of_table_5(profile):
+    runs = rows_of(pooling_rows, profile)
+    poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
+    expected = {row: HRNetReIDHigh(network=replace(profile.network, pooling=name)) for row, name in poolings.items()}
+    assert {row: run.method for row, run in runs.items()} == expected
+
+
+def test_enlarging_sharp_data_otherwise_changes_nothing(profile):
+    run = rows_of(pooling_rows, profile)["AAP"]
+    assert enlarged_by(run, "bicubic") == run
+
+
+def test_members_are_written_as_the_paper_does():
+    assert set_title(("seq5", "logits")) == "{Seq5, logits}"
+    assert set_title(("seq1",)) == "{Seq1}"
+
+
+def test_weights_go_to_the_backbones_that_they_name(profile):
+    backbone = profile.conventional.resnet.backbone
+    weights = StartingWeights(of_backbone=((backbone, "timm"),))
+    table1, table4 = (
+        rows_of(rows, profile, weights=weights) for rows in (state_of_the_art_rows, super_resolution_rows)
+    )
+    assert table1["ResNet-50"].weights == "timm"
+    assert table1["DenseNet-121"].weights == table1["PS-HRNet"].weights == "random"
+    assert {run.weights for run in table4.values()} == {"timm"}
+    all_timm = rows_of(restoration_rows, profile, weights=StartingWeights(default="timm"))
+    assert all_timm["Solo SR"].weights == "random"  # it has no backbone
+    assert isinstance(all_timm["SR+ID+PS"].method, PSHRNet)
+    assert all_timm["SR+ID+PS"].weights == all_timm["SR+ID+PS"].teacher.weights == "timm"
+
+
+# --- one file and one line -----------------------------------------------------------------------------------------
+
+MEAN_COLOUR = '''
+"""Mean colour: the colours of horizontal stripes through a linear layer."""
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn import functional
+
+from crreid.methods.method import Method, parameter_group
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanColour:
+    stripes: int = 6
+    title: str = "Mean colour"
+    backbone_name: str = ""
+
+    def build(self, identities, teacher=None):
+        return StripeColours(self, identities)
+
+    def weights_target(self, method):
+        return method
+
+
+class StripeColours(Method):
+    def __init__(self, settings, identities):
+        super().__init__()
+        self.stripes = settings.stripes
+        self.classify = nn.Linear(3 * settings.stripes, identities)
+
+    def parameter_groups(self):
+        return {"network": [parameter_group(self.classify)]}
+
+    def losses(self, batch, player):
+        return {"ce": functional.cross_entropy(self.classify(self.embed(batch.low, batch.rates)), batch.labels)}
+
+    def embed(self, images, rates):
+        return functional.adaptive_avg_pool2d(images, (self.stripes, 1)).flatten(1)
+'''
+
+
+def test_a_new_method_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(MEAN_COLOUR.strip().splitlines()) < 40
+    file = tmp_path / "mean_colour.py"
+    file.write_text(MEAN_COLOUR)
+    specification = importlib.util.spec_from_file_location("mean_colour", file)
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, "mean_colour", module)
+    specification.loader.exec_module(module)
+    smoke = profile_settings("smoke", "mlr-synthetic")
+    before = rows_of(state_of_the_art_rows, smoke)
+
+    monkeypatch.setitem(CONVENTIONAL, "Mean colour", lambda profile: module.MeanColour())
+
+    runs = rows_of(state_of_the_art_rows, smoke)
+    assert set(runs) - set(before) == {"Mean colour"}
+    assert before.items() <= runs.items()
+    workspace = Workspace(
+        results_dir=tmp_path / "results", runs_dir=tmp_path / "runs", device="cpu", report=lambda line: None
+    )
+    record = measure(runs["Mean colour"], workspace)
+    assert record.title == "Mean colour"
+    for test in ("protocol", "rate 1", "rate 4"):
+        for metric in ("rank1", "rank5", "map_hit", "map_trapezoid"):
+            assert math.isfinite(record.score(metric, test=test))
+    assert [set(row) for row in record.measured["epochs"]] == [{"epoch", "learning_rate", "ce", "total"}] * 2
+    assert record.measured["parameters"] == 18 * 6 + 6
+    assert record.score("rank1", test="rate 1") > 25  # six persons; colours alone tell some of them apart
+    points = rank1_points({"Mean colour": [record]}, "MLR-Market-1501")
+    assert points["method"].iloc[-1] == "Mean colour"
