@@ -207,7 +207,7 @@ def _smoke(data: DataSettings) -> Profile:
 
 def _quick(data: DataSettings) -> Profile:
     schedule = Schedule(
-        epochs=12,
+        epochs=10,
         warmup_epochs=1,
         warmup_learning_rate=5e-3,
         ramp=True,
@@ -225,7 +225,7 @@ def _quick(data: DataSettings) -> Profile:
         # half of the features dropped is too much for so few steps
         network=HRNetReIDSettings(backbone="hrnet_w18_small", dropout=0.2),
         restoration=VDSRSettings(depth=6, width=16, initialisation="identity"),
-        comparison_schedule=replace(schedule, epochs=6),
+        comparison_schedule=replace(schedule, epochs=5),
         conventional=_small_networks(dropout=0.2),
         modules=_small_modules(),
     )

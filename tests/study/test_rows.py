@@ -183,7 +183,11 @@ def test_modules_of_table_4_stand_before_one_network(profile):
     modules = profile.modules
     expected = [InterpolationSettings(), modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca]
     for run, module in zip(runs.values(), expected, strict=True):
-        assert run.method == RestoreAndIdentify(network=profile.conventional.resnet, restoration=module)
+        scale = 0.1 if module == modules.rcan else 1.0
+        assert run.method == RestoreAndIdentify(
+            network=profile.conventional.resnet, restoration=module, restoration_learning_rate_scale=scale
+        )
+        assert run.evaluation == replace(profile.evaluation, query_rates=())
         assert run.schedule == profile.comparison_schedule
     for row, run in runs.items():
         assert run.method.restoration.title == row.partition("+")[0]
@@ -295,7 +299,8 @@ def test_a_new_method_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pyte
     workspace = Workspace(
         results_dir=tmp_path / "results", runs_dir=tmp_path / "runs", device="cpu", report=lambda line: None
     )
-    record = measure(runs["Mean colour"], workspace)
+    tests = replace(smoke.evaluation, query_rates=(1, 4))
+    record = measure(replace(runs["Mean colour"], evaluation=tests), workspace)
     assert record.title == "Mean colour"
     for test in ("protocol", "rate 1", "rate 4"):
         for metric in ("rank1", "rank5", "map_hit", "map_trapezoid"):
