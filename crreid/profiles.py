@@ -264,7 +264,7 @@ def _small_modules() -> RestorationModules:
     return RestorationModules(
         srcnn=SRCNNSettings(widths=(16, 8)),
         vdsr=replace(vdsr, attention_channels=None),
-        rcan=RCANSettings(groups=3, blocks=4, width=32, attention_channels=4, scale=4),
+        rcan=RCANSettings(groups=2, blocks=4, width=32, attention_channels=4, scale=4),
         vdsr_ca=vdsr,
     )
 
