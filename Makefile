@@ -8,7 +8,7 @@ CRREID = .venv/bin/crreid
 .PHONY: study test slow lab clean
 
 study: .venv/complete
-	$(CRREID) study --profile quick
+	$(CRREID) study --profile quick --jobs 2
 
 test: .venv/complete
 	.venv/bin/ruff format --check .

@@ -170,6 +170,10 @@ def _needed(named: list[NamedRun], session: Session) -> dict[str, set[str]]:
     return needed
 
 
+def _priority(needed: set[str], busy: set[str]) -> tuple[int, int]:
+    return len(needed & busy), -len(needed)
+
+
 def _execute_all(
     items: tuple[StudyItem, ...],
     folder: Path,
@@ -180,8 +184,8 @@ def _execute_all(
 ) -> list[Outcome]:
     """Runs the notebooks, `jobs` at a time, printing what they report: outcomes in the order of the items.
 
-    The next one to start is the one that shares the fewest trainings with those under way: two that need the same one
-    wait for each other.
+    The next one to start shares the fewest trainings with those under way, since two that need the same one wait for
+    each other; of several, that which needs most, so that no long one is left to the end.
     """
     waiting, running, done = list(items), dict[Future[Outcome], StudyItem](), dict[str, Outcome]()
     progress = _Tail(progress_file(session.workspace.runs_dir))
@@ -190,7 +194,7 @@ def _execute_all(
         while waiting or running:
             while waiting and len(running) < jobs:
                 busy = set[str]().union(*(needed.get(item.name, ()) for item in running.values()))
-                item = min(waiting, key=lambda item: len(needed.get(item.name, set()) & busy))
+                item = min(waiting, key=lambda item: _priority(needed.get(item.name, set()), busy))
                 waiting.remove(item)
                 print(f"{item.name}: started", flush=True)
                 notebook = folder / f"{item.name}.ipynb"
