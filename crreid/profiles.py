@@ -289,8 +289,8 @@ def as_printed(run: Run) -> Run:
 def as_released(run: Run) -> Run:
     """PS-HRNet as the authors' released code runs: all six members in L_PS, one camera low resolution in training.
 
-    The released code of phase 1 is another repository with another recipe (batches of 8 x 4, colour jitter, an optimiser
-    made anew every epoch); the teacher here is trained by phase 2's.
+    The released code of phase 1 is another repository with another recipe (batches of 8 x 4, colour jitter, a new
+    optimiser every epoch); the teacher here is trained by phase 2's.
 
     Args:
         run: A run of PS-HRNet; its architecture, data set and seed stay. Its teacher becomes one trained the same way.
