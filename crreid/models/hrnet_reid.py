@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
+from crreid.models.images import check_images
 
 __all__ = ["BRANCH_CHANNELS", "POOLINGS", "HRNetReID", "HRNetReIDOutput", "HRNetReIDSettings"]
 
@@ -198,11 +199,8 @@ def _pool(maps: Tensor, pooling: str, grid: int, maximum_weight: float) -> Tenso
 
 
 def _check_images(images: Tensor, grids: tuple[int, ...]) -> None:
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise InputError(f"HRNet-ReID expects images of shape (N, 3, height, width), not {tuple(images.shape)}")
+    check_images("HRNet-ReID", images, multiple=32)
     height, width = images.shape[2:]
-    if height % 32 or width % 32:
-        raise InputError(f"HRNet-ReID needs height and width in multiples of 32 pixels, not {height} x {width}")
     for branch, grid in enumerate(grids):
         rows, columns = height // (4 << branch), width // (4 << branch)
         if min(rows, columns) < grid:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from crreid.errors import InputError
-from crreid.models.restoration import check_images
+from crreid.models.images import check_images
 
 __all__ = ["Interpolation", "InterpolationSettings"]
 

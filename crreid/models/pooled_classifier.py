@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.classifier import BACKBONE_TITLES, Classifier, ClassifierOutput
-from crreid.models.restoration import check_images
+from crreid.models.images import check_images
 
 __all__ = ["PooledClassifier", "PooledClassifierSettings"]
 

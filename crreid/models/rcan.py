@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.channel_attention import ChannelAttention
-from crreid.models.restoration import check_images
+from crreid.models.images import check_images
 
 __all__ = ["RCAN", "RCANSettings"]
 

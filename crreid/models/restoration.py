@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
-from crreid.errors import InputError
-
-__all__ = ["RestorationSettings", "check_images"]
+__all__ = ["RestorationSettings"]
 
 
 class RestorationSettings(Protocol):
@@ -22,12 +20,3 @@ class RestorationSettings(Protocol):
     def build(self) -> nn.Module:
         """The module with fresh weights from torch's global generator."""
         ...
-
-
-def check_images(name: str, images: Tensor, multiple: int = 1) -> None:
-    """Raises InputError unless `images` is (N, 3, H, W) with H and W multiples of `multiple`; `name` is the model's."""
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise InputError(f"{name} expects images of shape (N, 3, height, width), not {tuple(images.shape)}")
-    height, width = images.shape[2:]
-    if height % multiple or width % multiple:
-        raise InputError(f"{name} needs height and width in multiples of {multiple} pixels, not {height} x {width}")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.channel_attention import ChannelAttention
-from crreid.models.restoration import check_images
+from crreid.models.images import check_images
 
 __all__ = ["INITIALISATIONS", "VDSR", "VDSRSettings"]
 
