@@ -234,13 +234,6 @@ def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
     evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": time_stamp()}
     device, precision = result.device, run.schedule.precision
     scores = evaluate(result.method, result.data, run.evaluation, size=run.size, device=device, precision=precision)
-    origin = result.log.provenance | {
-        "data": {"name": result.data.name, "digest": result.data.digest},
-        "training_seconds": round(sum(row["seconds"] for row in result.log.epochs), 1),
-        "evaluation_seconds": round(time.monotonic() - clock, 1),
-    }
-    if any(origin[name] != evaluation[name] for name in ("commit", "dirty", "device")):
-        origin["evaluation"] = evaluation
     timings = ("seconds", "pairs_per_second")
     measured: dict[str, Any] = {
         "scores": scores,
@@ -251,6 +244,13 @@ def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
         measured["restoration"] = restoration_quality(
             result.method, result.data, rates, size=run.size, device=device, precision=precision
         )
+    origin = result.log.provenance | {
+        "data": {"name": result.data.name, "digest": result.data.digest},
+        "training_seconds": round(sum(row["seconds"] for row in result.log.epochs), 1),
+        "evaluation_seconds": round(time.monotonic() - clock, 1),
+    }
+    if any(origin[name] != evaluation[name] for name in ("commit", "dirty", "device")):
+        origin["evaluation"] = evaluation
     return Record(digest=run.digest, title=run.method.title, run=run.describe(), measured=measured, provenance=origin)
 
 
