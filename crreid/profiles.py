@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from crreid.data.pairs import Augmentation
+from crreid.data.augmentation import Augmentation
 from crreid.data.prepare import DataSettings, data_settings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings

@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from crreid.data.pairs import Augmentation, PairDataset
+from crreid.data.augmentation import Augmentation
+from crreid.data.pairs import PairDataset
 from crreid.data.prepare import DataSettings, PreparedData, prepare
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
@@ -302,7 +303,7 @@ def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str
     """Gives the backbone the weights that the run names; what was loaded, as an entry of the provenance."""
     if run.weights == "random":
         return {}
-    target = run.method.weights_target(method)
+    targets = run.method.weights_targets(method)
     if run.weights == "timm":
         origin = run.method.backbone_name
         tensors = load_timm_backbone(origin)
@@ -313,13 +314,13 @@ def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str
             given, wanted = ", ".join(map(str, files)) or "no file", run.weights.removeprefix("file ")
             raise InputError(f"the run starts from weights with sha256 {wanted}; got {given}")
         origin, tensors = file.name, read_weights(file)
-    report = str(fill_module(target, tensors, origin=origin))
+    report = "; ".join(str(fill_module(target, tensors, origin=origin)) for target in targets)
     workspace.report(report)
     return {"weights": report}
 
 
 def _trained_parameters(method: Method) -> list[torch.Tensor]:
-    return [tensor for groups in method.parameter_groups().values() for group in groups for tensor in group["params"]]
+    return [tensor for player in method.players().values() for group in player.groups for tensor in group["params"]]
 
 
 def _digest(run: Run) -> str:

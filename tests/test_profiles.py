@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from crreid.data.augmentation import Augmentation
 from crreid.data.mlr import MLRSettings
-from crreid.data.pairs import Augmentation
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import RELEASE_MEMBERS

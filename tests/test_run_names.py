@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from crreid import runs
+from crreid.data.augmentation import Augmentation
 from crreid.data.degradation import Degradation
 from crreid.data.mlr import MLRSettings
-from crreid.data.pairs import Augmentation
 from crreid.data.prepare import DataSettings
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss, PSHRNet

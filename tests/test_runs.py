@@ -16,7 +16,7 @@ from torch import Tensor
 from crreid import runs
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
-from crreid.methods.method import Method
+from crreid.methods.method import Method, Player
 from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
 from crreid.runs import Record, Run, Workspace, find_record, measure, trained
@@ -377,7 +377,7 @@ def test_a_full_disk_leaves_no_record_and_nothing_half_written(
 class Colours(Method):
     """Describes an image by its mean colour in 4 x 2 fields."""
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         return {}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
@@ -395,7 +395,7 @@ class ColourSettings:
     def build(self, identities: int, teacher: Method | None = None) -> Colours:
         return Colours()
 
-    def weights_target(self, method: Method) -> torch.nn.Module:
+    def weights_targets(self, method: Method) -> tuple[torch.nn.Module, ...]:
         raise AssertionError("there is nothing to fill")
 
 

@@ -1,9 +1,10 @@
-"""Pairs of one image in high and low resolution, through the same mirror, padding and crop, as tensors of a batch."""
+"""Pairs of one image in high and low resolution: samples, and the batches that a network takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -11,69 +12,32 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from crreid.data.augmentation import MEAN, STD, Augmentation, Draw
 from crreid.data.degradation import degrade, enlarge
 from crreid.data.pixels import PixelCache
 from crreid.data.sampler import SampleKey
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
 
-__all__ = ["Augmentation", "PairBatch", "PairDataset", "TestImages", "denormalise", "normalise"]
-
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
-STD = (0.229, 0.224, 0.225)
+__all__ = ["PairBatch", "PairDataset", "PairSamples", "TestImages", "denormalise", "normalise"]
 
 
 def normalise(pixels: Tensor) -> Tensor:
     """uint8 images (N, H, W, 3) to what the networks take: (N, 3, H, W) float32 with ImageNet's mean and deviation."""
-    mean, std = (torch.tensor(values, device=pixels.device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = _statistics(pixels.device)
     return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
 def denormalise(images: Tensor) -> Tensor:
     """Undoes `normalise` for looking and for image quality: (N, 3, H, W) float32 clamped to [0, 1]."""
-    mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = _statistics(images.device)
     return (images.float() * std + mean).clamp(0, 1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Training augmentation, the same draw for both images of a pair (PS-HRNet release: mirror, pad 10, crop).
-
-    Attributes:
-        mirror: Probability of a left-right mirror.
-        padding: Black pixels added on every side before a crop of the input size at random; 0 = no crop.
-        erasing: Probability of random erasing (Zhong et al., AAAI 2020), off in the paper: 2 to 40 % of the area.
-    """
-
-    mirror: float = 0.5
-    padding: int = 10
-    erasing: float = 0.0
-
-    def apply(self, images: Sequence[UInt8Image], generator: np.random.Generator) -> list[UInt8Image]:
-        """Applies one draw to images of one size, (H, W, 3) uint8 each; results have the same size."""
-        height, width = images[0].shape[:2]
-        mirror = generator.random() < self.mirror
-        top, left = generator.integers(0, 2 * self.padding + 1, size=2)
-        erase = self._rectangle(height, width, generator) if generator.random() < self.erasing else None
-        results = []
-        for image in images:
-            image = image[:, ::-1] if mirror else image
-            if self.padding:
-                border = ((self.padding, self.padding), (self.padding, self.padding), (0, 0))
-                image = np.pad(image, border)[top : top + height, left : left + width]
-            if erase is not None:
-                image = image.copy()
-                image[erase] = np.round(np.array(MEAN) * 255).astype(np.uint8)
-            results.append(np.ascontiguousarray(image))
-        return results
-
-    @staticmethod
-    def _rectangle(height: int, width: int, generator: np.random.Generator) -> tuple[slice, slice]:
-        area, aspect = height * width * generator.uniform(0.02, 0.4), np.exp(generator.uniform(-1.2, 1.2))
-        rows = int(np.clip(round(np.sqrt(area * aspect)), 1, height))
-        columns = int(np.clip(round(np.sqrt(area / aspect)), 1, width))
-        top, left = generator.integers(0, height - rows + 1), generator.integers(0, width - columns + 1)
-        return slice(top, top + rows), slice(left, left + columns)
+@cache  # a constant made anew for each batch would make the processor wait for the GPU
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return mean, std
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,33 +58,64 @@ class PairBatch:
     cameras: Tensor
     rates: Tensor
 
+
+@dataclass(frozen=True, kw_only=True)
+class PairSamples:
+    """The same before augmentation, on the processor or a device.
+
+    Attributes:
+        high: (N, H, W, 3) uint8.
+        low: (N, H, W, 3) uint8.
+        labels: (N,) int64.
+        cameras: (N,) int64.
+        rates: (N,) float32.
+        draws: (N, 7) int64, see `Augmentation.draw`.
+    """
+
+    high: Tensor
+    low: Tensor
+    labels: Tensor
+    cameras: Tensor
+    rates: Tensor
+    draws: Tensor
+
     @classmethod
-    def collate(cls, samples: Sequence[tuple[UInt8Image, UInt8Image, int, int, float]]) -> Self:
-        """Stacks samples of a PairDataset; images stay (N, H, W, 3) uint8 until `to`, which is less to move."""
-        high, low, labels, cameras, rates = zip(*samples, strict=True)
+    def collate(cls, samples: Sequence[tuple[UInt8Image, UInt8Image, int, int, float, Draw]]) -> Self:
+        """Stacks samples of a PairDataset."""
+        high, low, labels, cameras, rates, draws = zip(*samples, strict=True)
         return cls(
             high=torch.from_numpy(np.stack(high)),
             low=torch.from_numpy(np.stack(low)),
             labels=torch.tensor(labels),
             cameras=torch.tensor(cameras),
             rates=torch.tensor(rates, dtype=torch.float32),
+            draws=torch.from_numpy(np.stack(draws)),
         )
 
-    def to(self, device: torch.device) -> PairBatch:
-        """The batch on a device, normalised and ready for a network."""
-        high, low = (normalise(images.to(device, non_blocking=True)) for images in (self.high, self.low))
-        labels, cameras, rates = (
-            tensor.to(device, non_blocking=True) for tensor in (self.labels, self.cameras, self.rates)
-        )
-        return PairBatch(high=high, low=low, labels=labels, cameras=cameras, rates=rates)
+    def batch(self, augmentation: Augmentation, device: torch.device) -> PairBatch:
+        """The batch on a device: moved there as uint8, augmented, normalised."""
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in vars(self).items()}
+        draws = moved.pop("draws")
+        for name in ("high", "low"):
+            moved[name] = normalise(augmentation.apply(moved[name], draws))
+        return PairBatch(**moved)
 
-    def pin_memory(self) -> PairBatch:
+    def pin_memory(self) -> PairSamples:
         """Called by a data loader that prepares batches for a GPU."""
-        return PairBatch(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
+        return PairSamples(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
 
 
-class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, int, float]]):
-    """HR/LR pairs of the training rows of a table, addressed by the keys of an IdentitySampler."""
+class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, int, float, Draw]]):
+    """HR/LR pairs of the training rows of a table, addressed by the keys of an IdentitySampler.
+
+    Attributes:
+        labels: (rows,) index of each row's identity.
+        cameras: (rows,) integer.
+        rates: (rows,) by which the low-resolution images are shrunk.
+        identities: How many different ones there are.
+        size: (height, width) of the network's input.
+        augmentation: What is drawn for each sample.
+    """
 
     def __init__(
         self, table: ImageTable, pixels: PixelCache, size: tuple[int, int], augmentation: Augmentation, *, seed: int
@@ -134,25 +129,32 @@ class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, int, float]]):
             augmentation: What is drawn for each sample.
             seed: Of the augmentation.
         """
-        self._table, self._pixels, self._size, self._augmentation, self._seed = table, pixels, size, augmentation, seed
+        self._table, self._pixels, self._seed = table, pixels, seed
+        self.size, self.augmentation = size, augmentation
         identities, self.labels = np.unique(table.rows["identity"].to_numpy(), return_inverse=True)
         self.identities = len(identities)
         self._paths = table.rows["path"].tolist()
-        self._cameras = table.rows["camera"].tolist()
-        self._rates = table.rows["rate"].tolist()
+        self.cameras, self.rates = (table.rows[name].to_numpy() for name in ("camera", "rate"))
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, key: SampleKey) -> tuple[UInt8Image, UInt8Image, int, int, float]:
-        """(HR, LR, label, camera, rate) of a sample; images (H, W, 3) uint8 at the input size."""
-        epoch, position, row = key
-        image, rate, filters = self._pixels.read(self._paths[row]), self._rates[row], self._table.degradation
-        high = enlarge(image, self._size, filters)
-        low = high if rate == 1 else degrade(image, rate, self._size, filters)
-        generator = np.random.default_rng([self._seed, epoch, position])
-        high, low = self._augmentation.apply((high, low), generator)
-        return high, low, int(self.labels[row]), self._cameras[row], rate
+    def __getitem__(self, key: SampleKey) -> tuple[UInt8Image, UInt8Image, int, int, float, Draw]:
+        """(HR, LR, label, camera, rate, draw) of a sample; images (H, W, 3) uint8 at the input size, not augmented."""
+        row = key[2]
+        high, low = self.pair(row)
+        return high, low, int(self.labels[row]), int(self.cameras[row]), float(self.rates[row]), self.draw(key)
+
+    def pair(self, row: int) -> tuple[UInt8Image, UInt8Image]:
+        """High and low resolution of a row, (H, W, 3) uint8 each at the input size: the protocol's definition."""
+        image, rate, filters = self._pixels.read(self._paths[row]), self.rates[row], self._table.degradation
+        high = enlarge(image, self.size, filters)
+        return high, high if rate == 1 else degrade(image, rate, self.size, filters)
+
+    def draw(self, key: SampleKey) -> Draw:
+        """The augmentation of a sample, which follows from the seed, the epoch and the position in it."""
+        epoch, position, _ = key
+        return self.augmentation.draw(self.size, np.random.default_rng([self._seed, epoch, position]))
 
 
 class TestImages(Dataset[UInt8Image]):

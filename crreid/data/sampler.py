@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 
 from crreid.errors import InputError
 
-__all__ = ["IdentitySampler", "SampleKey"]
+__all__ = ["IdentitySampler", "SampleKey", "SharedSampler"]
 
 SampleKey = tuple[int, int, int]
 """(epoch, position in the epoch, row of the table): seeds the augmentation of one sample."""
@@ -23,6 +23,9 @@ class IdentitySampler(Sampler[list[SampleKey]]):
     identity twice and the number of batches is known beforehand: `len(sampler)` is exact. Fewer than P groups are left
     over; the shuffle decides which. The batches of an epoch depend on the seed and the epoch alone, so that training
     resumes at any epoch by `set_epoch`.
+
+    Attributes:
+        identities_per_batch: P.
 
     Example:
         >>> sampler = IdentitySampler([0, 0, 1, 1, 2, 2, 3, 3], 2, 2, seed=0)
@@ -55,19 +58,19 @@ class IdentitySampler(Sampler[list[SampleKey]]):
                 f"a batch of {identities_per_batch} identities needs as many in training; "
                 f"the data have {len(self._rows)}"
             )
-        self._p, self._k, self._seed, self._epoch = identities_per_batch, images_per_identity, seed, 0
+        self.identities_per_batch, self._k, self._seed, self._epoch = identities_per_batch, images_per_identity, seed, 0
         self._groups = self._group_counts()
 
     def _group_counts(self) -> np.ndarray:
         """Groups of each identity: its images over K, rounded up, but never more than there are batches."""
         counts = np.array([-(-len(rows) // self._k) for rows in self._rows])
-        while (capped := np.minimum(counts, counts.sum() // self._p)).sum() < counts.sum():
+        while (capped := np.minimum(counts, counts.sum() // self.identities_per_batch)).sum() < counts.sum():
             counts = capped
         return counts
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return int(self._groups.sum()) // self._p
+        return int(self._groups.sum()) // self.identities_per_batch
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose batches the next iteration yields."""
@@ -85,6 +88,40 @@ class IdentitySampler(Sampler[list[SampleKey]]):
         batches = len(self)
         position = 0
         for batch in generator.permutation(batches):
-            rows = np.concatenate(groups[batch : batches * self._p : batches])
+            rows = np.concatenate(groups[batch : batches * self.identities_per_batch : batches])
             yield [(self._epoch, position + offset, int(row)) for offset, row in enumerate(rows)]
             position += len(rows)
+
+
+class SharedSampler(Sampler[list[SampleKey]]):
+    """The share of one process in every batch of an IdentitySampler: whole identities, equally many for each process.
+
+    The keys are those of the whole batch, so that an image is augmented in the same way however many processes train.
+    """
+
+    def __init__(self, sampler: IdentitySampler, *, rank: int, count: int) -> None:
+        """Divides batches.
+
+        Args:
+            sampler: Of whole batches.
+            rank: Of this process, from 0.
+            count: Processes.
+
+        Raises:
+            InputError: The identities of a batch cannot be divided equally.
+        """
+        if sampler.identities_per_batch % count:
+            raise InputError(
+                f"{count} processes cannot share batches of {sampler.identities_per_batch} identities equally; "
+                "choose identities_per_batch as a multiple of the processes"
+            )
+        self._sampler, self._rank, self._count = sampler, rank, count
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        for keys in self._sampler:
+            share = len(keys) // self._count
+            yield keys[self._rank * share : (self._rank + 1) * share]

@@ -11,6 +11,7 @@ from crreid.data.pairs import TestImages, normalise
 from crreid.data.pixels import PixelCache
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
+from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
 
 __all__ = ["embed_table"]
@@ -45,6 +46,7 @@ def embed_table(
     Returns:
         (N, D) float32 on the CPU.
     """
+    keep_freed_memory()
     method.eval()
     loader = DataLoader(TestImages(table, pixels, size), batch, collate_fn=_stack, num_workers=workers)
     rates = torch.tensor(table.rows["rate"].to_numpy(), dtype=torch.float32)

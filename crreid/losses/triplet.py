@@ -3,7 +3,8 @@
 Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Eq. 7, after Hermans et al. (arXiv 1703.07737).
 Differs from the paper: mean over anchors, not sum; margin 0.3 as in the authors' release, where the text says 0.1;
 negatives are images of other persons (the index printed under Eq. 7's minimum compares a person with an image).
-Distances are of raw, not normalised, embeddings, as in both.
+Distances are of raw, not normalised, embeddings, as in both. Where several processes train together, each takes the
+mean over its own anchors, whose positives and negatives come from all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from crreid.distributed import gathered, processes
 from crreid.errors import InputError
 from crreid.losses.precision import at_least_float32, without_autocast
 
@@ -31,7 +33,7 @@ def batch_hard_triplet(embeddings: Tensor, identities: Tensor, margin: float = 0
         Scalar, float32 or wider. Images at distance zero contribute no gradient (rather than NaN).
 
     Raises:
-        InputError: A shape does not fit, or an anchor has no positive or no negative.
+        InputError: A shape does not fit, or, looked at on a processor only, an anchor has no positive or no negative.
     """
     _check(identities)
     return _batch_hard(embeddings, identities, margin)
@@ -62,9 +64,10 @@ def _batch_hard(embeddings: Tensor, identities: Tensor, margin: float) -> Tensor
         raise InputError(f"embeddings of {len(identities)} images must be (N, D), not {tuple(embeddings.shape)}")
     with without_autocast(embeddings):
         points = at_least_float32(embeddings)
+        candidates, of = gathered(points), gathered(identities)
         # not by matrix product: that loses the distances of near duplicates to cancellation
-        distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-        same = identities[:, None] == identities[None, :]
+        distances = torch.cdist(points, candidates, compute_mode="donot_use_mm_for_euclid_dist")
+        same = identities[:, None] == of[None, :]
         farthest_positive = distances.masked_fill(~same, -torch.inf).max(dim=1).values
         nearest_negative = distances.masked_fill(same, torch.inf).min(dim=1).values
         return (margin + farthest_positive - nearest_negative).clamp(min=0).mean()
@@ -73,6 +76,8 @@ def _batch_hard(embeddings: Tensor, identities: Tensor, margin: float) -> Tensor
 def _check(identities: Tensor) -> None:
     if identities.ndim != 1 or len(identities) == 0:
         raise InputError(f"identities must be (N,) and not empty, not {tuple(identities.shape)}")
+    if identities.device.type != "cpu" or processes().count > 1:
+        return  # to look would make the processor wait for a GPU; and other processes hold the other identities
     values, counts = torch.unique(identities, return_counts=True)
     if len(values) < 2:
         raise InputError(

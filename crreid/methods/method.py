@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol, Self
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from crreid.data.pairs import PairBatch
 
-__all__ = ["GuidedMethod", "Method", "MethodSettings", "cosine_distances", "parameter_group"]
+__all__ = ["GuidedMethod", "Method", "MethodSettings", "Player", "cosine_distances", "parameter_group"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Player:
+    """Parameters that take steps of their own, against losses of their own.
+
+    Attributes:
+        groups: Parameter groups, each from `parameter_group`.
+        optimizer: `sgd` as the schedule says, or `adam` at the schedule's rate times the groups' scales, without weight
+            decay.
+    """
+
+    groups: list[dict[str, Any]]
+    optimizer: Literal["sgd", "adam"] = "sgd"
 
 
 class Method(nn.Module, ABC):
@@ -20,23 +35,34 @@ class Method(nn.Module, ABC):
     """
 
     @abstractmethod
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
-        """Who is optimised: a list of parameter groups (`parameter_group`) for each player.
+    def players(self) -> dict[str, Player]:
+        """Who is optimised.
 
         Most methods have one player; adversarial ones have several, which take their steps in this order.
         """
 
     @abstractmethod
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """Weighted loss terms of one player for a batch, scalars; the player minimises their sum."""
+        """Weighted loss terms of one player for a batch, scalars; the player minimises their sum.
+
+        Nothing here may wait for the device (`item`, a branch on a tensor, an index by a mask): on a GPU the whole step
+        is recorded once and replayed.
+        """
 
     @abstractmethod
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
         """Descriptors (N, D) of images whose rates (N,) are known, in evaluation mode."""
 
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Told before each epoch, 0 the first; a method that trains in phases may freeze and free parameters here."""
+
     def restore(self, images: Tensor) -> Tensor | None:
         """Restored images (N, 3, H, W), or None for a method that restores nothing."""
         return None
+
+    def parts(self) -> dict[str, slice]:
+        """Named parts of the descriptor that can be tested alone; none by default."""
+        return {}
 
     def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
         """Distances (Q, G) between descriptors (Q, D) and (G, D); by default one minus the cosine."""
@@ -93,8 +119,8 @@ class MethodSettings(Protocol):
         """The backbone's name in timm, by which it knows pretrained weights."""
         ...
 
-    def weights_target(self, method: Method) -> nn.Module:
-        """The part of a built method that takes pretrained weights."""
+    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
+        """The parts of a built method that take pretrained weights, each the same."""
         ...
 
 

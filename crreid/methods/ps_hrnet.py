@@ -16,7 +16,6 @@ other). Losses are means where the equations print sums: with sums the published
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, pseudo_siamese_loss
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import sequence_triplet
-from crreid.methods.method import GuidedMethod, Method, parameter_group
+from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
 
@@ -86,11 +85,10 @@ class HRNetReIDHigh:
         """The HRNet's name in timm."""
         return self.network.backbone
 
-    def weights_target(self, method: Method) -> nn.Module:
+    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """The HRNet backbone takes pretrained weights."""
         assert isinstance(method, HighResolutionNetwork)
-        backbone: nn.Module = method.network.backbone
-        return backbone
+        return (method.network.backbone,)
 
 
 class HighResolutionNetwork(Method):
@@ -102,9 +100,9 @@ class HighResolutionNetwork(Method):
         self.settings = settings
         self.network = HRNetReID(settings.network, identities)
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         """One player, one group."""
-        return {"network": [parameter_group(self.network)]}
+        return {"network": Player(groups=[parameter_group(self.network)])}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
         """L_ID on the high-resolution images."""
@@ -163,11 +161,10 @@ class PSHRNet:
         """The HRNet's name in timm."""
         return self.network.backbone
 
-    def weights_target(self, method: Method) -> nn.Module:
+    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """The student's HRNet backbone takes pretrained weights."""
         assert isinstance(method, PseudoSiameseNetwork)
-        backbone: nn.Module = method.network.backbone
-        return backbone
+        return (method.network.backbone,)
 
 
 class PseudoSiameseNetwork(GuidedMethod):
@@ -182,12 +179,12 @@ class PseudoSiameseNetwork(GuidedMethod):
         if settings.student_from_teacher and teacher is not None:
             self.network.load_state_dict(teacher.state_dict())
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         """One player: the network, and the restoration module at its own rate."""
         groups = [parameter_group(self.network)]
         if self.restoration is not None:
             groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
-        return {"network": groups}
+        return {"network": Player(groups=groups)}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
         """The terms of Eq. 12: `ce`, `triplet`, and as the settings say `sr` and `ps`."""

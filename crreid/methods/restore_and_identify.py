@@ -12,7 +12,6 @@ L_SR (Eq. 5): Eq. 12 without its third term.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from crreid.data.pairs import PairBatch
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.method import Method, parameter_group
+from crreid.methods.method import Method, Player, parameter_group
 from crreid.models.classifier import ClassifierSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.restoration import RestorationSettings
@@ -68,11 +67,10 @@ class RestoreAndIdentify:
         """The classifier's backbone in timm."""
         return self.network.backbone
 
-    def weights_target(self, method: Method) -> nn.Module:
+    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """The classifier's backbone takes pretrained weights."""
         assert isinstance(method, JointNetwork)
-        backbone: nn.Module = method.network.backbone
-        return backbone
+        return (method.network.backbone,)
 
 
 class JointNetwork(Method):
@@ -85,13 +83,13 @@ class JointNetwork(Method):
         self.restoration = None if settings.restoration is None else settings.restoration.build()
         self.network = settings.network.build(identities)
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         """One player: the network, and the module (where it has weights) at its own rate."""
         groups = [parameter_group(self.network)]
         if self._learns_to_restore():
             assert self.restoration is not None
             groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
-        return {"network": groups}
+        return {"network": Player(groups=groups)}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
         """The terms `ce`, and as the settings say `triplet` and `sr`."""

@@ -9,14 +9,13 @@ should suit. With an interpolation in the module's place nothing is trained: the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.losses.restoration import restoration_loss
-from crreid.methods.method import GuidedMethod, Method, parameter_group
+from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
 from crreid.methods.ps_hrnet import HighResolutionNetwork
 from crreid.models.hrnet_reid import HRNetReID
 from crreid.models.restoration import RestorationSettings
@@ -51,7 +50,7 @@ class SoloRestoration:
         """There is no backbone of its own."""
         return ""
 
-    def weights_target(self, method: Method) -> nn.Module:
+    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """Raises InputError: restoration modules start from random weights."""
         raise InputError(f"{self.title} has no backbone that could take pretrained weights; give it weights='random'")
 
@@ -65,9 +64,9 @@ class RestorationNetwork(GuidedMethod):
         self.settings = settings
         self.restoration = settings.restoration.build()
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         """One player, the module."""
-        return {"restoration": [parameter_group(self.restoration)]}
+        return {"restoration": Player(groups=[parameter_group(self.restoration)])}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
         """L_SR, Eq. 5, unweighted."""

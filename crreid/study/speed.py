@@ -11,8 +11,9 @@ import torch
 from crreid.data.pairs import PairBatch
 from crreid.methods.method import Method
 from crreid.runs import Run
+from crreid.training.step import TrainingStep
 
-__all__ = ["Speed", "measured_speed"]
+__all__ = ["Speed", "measured_speed", "random_batch", "seconds_of"]
 
 STEPS = 2  # after those that warm up
 SLOW_SECONDS = 1.0  # a small batch that takes longer stands for the whole one
@@ -51,18 +52,19 @@ def measured_speed(run: Run, device: torch.device) -> Speed:
         method = run.method.build(identities, teacher).to(device)
         if schedule.precision == "bf16":
             method.to(memory_format=torch.channels_last)
-        small = _random_batch(SMALL, SMALL, run.size).to(device)
-        step = _training_step(method, run)
+        method.train()
+        small = random_batch(SMALL, SMALL, run.size, device)
+        step = TrainingStep(method, schedule, device, graph=False)  # at a rate of 0, which costs the same
         step(small)  # the first allocates
-        seconds, pairs, steps = _timed(lambda: step(small), device), SMALL * SMALL, 1
+        seconds, pairs, steps = seconds_of(lambda: step(small), device), SMALL * SMALL, 1
         if seconds < SLOW_SECONDS:
-            batch = _random_batch(schedule.identities_per_batch, schedule.images_per_identity, run.size).to(device)
+            batch = random_batch(schedule.identities_per_batch, schedule.images_per_identity, run.size, device)
             step(batch)
             pairs, steps = len(batch.labels), STEPS
-            seconds = sum(_timed(lambda: step(batch), device) for _ in range(STEPS)) / STEPS
+            seconds = sum(seconds_of(lambda: step(batch), device) for _ in range(STEPS)) / STEPS
             small = batch
         method.eval()
-        embedding = _timed(lambda: _embed(method, small, run), device) / len(small.labels)
+        embedding = seconds_of(lambda: _embed(method, small, run), device) / len(small.labels)
     return Speed(
         seconds_per_pair=seconds / pairs,
         seconds_per_image=embedding,
@@ -70,31 +72,13 @@ def measured_speed(run: Run, device: torch.device) -> Speed:
     )
 
 
-def _random_batch(identities: int, images: int, size: tuple[int, int]) -> PairBatch:
-    """Noise in the shape of a training batch, uint8 until `to`."""
+def random_batch(identities: int, images: int, size: tuple[int, int], device: torch.device) -> PairBatch:
+    """Noise in the shape of a training batch."""
     count = identities * images
-    high, low = (torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8) for _ in range(2))
-    labels = torch.arange(identities).repeat_interleave(images)
-    return PairBatch(
-        high=high, low=low, labels=labels, cameras=torch.ones_like(labels), rates=torch.full((count,), 2.0)
-    )
-
-
-def _training_step(method: Method, run: Run) -> Callable[[PairBatch], None]:
-    """One step of every player, as `crreid.training.loop.train` does it; a rate of zero costs the same."""
-    groups = {player: [group for group in of if group["params"]] for player, of in method.parameter_groups().items()}
-    optimizers = {player: torch.optim.SGD(of, lr=0.0, momentum=0.9) for player, of in groups.items() if of}
-    method.train()
-
-    def step(batch: PairBatch) -> None:
-        for player, optimizer in optimizers.items():
-            with torch.autocast(batch.high.device.type, torch.bfloat16, enabled=run.schedule.precision == "bf16"):
-                losses = method.losses(batch, player)
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-
-    return step
+    high, low = (torch.randn(count, 3, *size).to(device) for _ in range(2))
+    labels = torch.arange(identities, device=device).repeat_interleave(images)
+    rates = torch.full((count,), 2.0, device=device)
+    return PairBatch(high=high, low=low, labels=labels, cameras=torch.ones_like(labels), rates=rates)
 
 
 @torch.inference_mode()
@@ -104,7 +88,7 @@ def _embed(method: Method, batch: PairBatch, run: Run) -> None:
             method.embed(batch.low, batch.rates)
 
 
-def _timed(action: Callable[[], None], device: torch.device) -> float:
+def seconds_of(action: Callable[[], object], device: torch.device) -> float:
     """Seconds that an action takes; work that a GPU has not finished counts."""
     started = time.perf_counter()
     action()

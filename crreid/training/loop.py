@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
 
-from crreid.data.pairs import PairBatch, PairDataset
-from crreid.data.sampler import IdentitySampler
+from crreid.data.batches import PairBatches, pair_batches
+from crreid.data.pairs import PairDataset
+from crreid.data.sampler import IdentitySampler, SharedSampler
+from crreid.distributed import averaged, processes
 from crreid.errors import InputError
 from crreid.files import write_atomically
+from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
 from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.schedule import Schedule
+from crreid.training.step import LOG_COLUMNS, TrainingStep
 
 __all__ = ["TrainingDiverged", "train"]
 
 PROGRESS_SECONDS = 5.0
-CHECK_STEPS_ON_GPU = 50  # reading a loss makes the processor wait for the GPU
-COLUMNS = ("epoch", "learning_rate", "total", "pairs_per_second", "seconds")  # of the log, besides the loss terms
 
 
 class TrainingDiverged(InputError):
@@ -70,104 +71,55 @@ def train(
     if schedule.precision == "bf16":
         method.to(memory_format=torch.channels_last)
     if schedule.epochs == 0:
-        return pd.DataFrame(columns=COLUMNS)
-    optimizers = _optimizers(method, schedule)
-    loader, sampler = _batches(dataset, schedule, seed, device, workers)
-    first, rows = _resume(folder / "checkpoint.pt", method, optimizers, device)
+        return pd.DataFrame(columns=LOG_COLUMNS)
+    keep_freed_memory()
+    together = processes()
+    sampler = IdentitySampler(
+        dataset.labels.tolist(), schedule.identities_per_batch, schedule.images_per_identity, seed=seed
+    )
+    batches = pair_batches(
+        dataset, SharedSampler(sampler, rank=together.rank, count=together.count), device, workers=workers
+    )
+    step = TrainingStep(method, schedule, device)
+    first, rows = _resume(folder / "checkpoint.pt", method, step, device)
     if first:
         report(f"resumed after epoch {first} of {schedule.epochs}")
     progress = _Progress(schedule, len(sampler), report)
     for epoch in range(first, schedule.epochs):
         progress.start(epoch)
         sampler.set_epoch(epoch)
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))  # dropout
-        _set_learning_rate(optimizers, schedule.learning_rate_at(epoch))
-        means = _train_epoch(method, loader, optimizers, schedule, device, progress)
+        torch.manual_seed(_dropout_seed(seed, epoch, together.rank))
+        method.start_epoch(epoch, schedule.epochs)
+        step.start_epoch()
+        step.set_learning_rate(schedule.learning_rate_at(epoch))
+        means = _train_epoch(method, batches, step, len(sampler), device, progress)
         rows.append(progress.row(means))
-        # the log first: a training killed between the two writes its last epoch again
-        write_atomically(folder / "epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
-        save_checkpoint(folder / "checkpoint.pt", _state(method, optimizers, rows))
+        if together.rank == 0:
+            # the log first: a training killed between the two writes its last epoch again
+            write_atomically(folder / "epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
+            state = {"method": method.trained_state(), "optimizers": step.state(), "rows": rows}
+            save_checkpoint(folder / "checkpoint.pt", state)
     return pd.DataFrame(rows)
 
 
 def _train_epoch(
-    method: Method,
-    loader: DataLoader[Any],
-    optimizers: dict[str, torch.optim.SGD],
-    schedule: Schedule,
-    device: torch.device,
-    progress: _Progress,
+    method: Method, batches: PairBatches, step: TrainingStep, steps: int, device: torch.device, progress: _Progress
 ) -> dict[str, float]:
     """One pass over the data: the mean of every loss term."""
     method.train()
-    names, history, steps = list[str](), torch.zeros(0), len(loader)
-    for step, batch in enumerate(loader):
-        losses = _step(method, batch.to(device), optimizers, schedule.precision)
-        if not names:
-            names = list(losses)
-            history = torch.zeros(steps, len(names), device=device)
-        history[step] = torch.stack(list(losses.values()))
-        if device.type != "cuda" or step % CHECK_STEPS_ON_GPU == 0 or step == steps - 1:
-            _check_finite(history[: step + 1], names, progress.epoch)
-        progress.step(step, losses)
-    return dict(zip(names, history.mean(0).tolist(), strict=True))
-
-
-def _step(
-    method: Method, batch: PairBatch, optimizers: dict[str, torch.optim.SGD], precision: str
-) -> dict[str, torch.Tensor]:
-    """One step of every player in turn: their loss terms, detached."""
-    values: dict[str, torch.Tensor] = {}
-    for player, optimizer in optimizers.items():
-        with torch.autocast(batch.high.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            losses = method.losses(batch, player)
-        for name in losses:
-            if name in values or name in COLUMNS:
-                raise InputError(f"the loss term {name!r} of player {player!r} has a name that the log has already")
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        values |= {name: loss.detach() for name, loss in losses.items()}
-    return values
-
-
-def _optimizers(method: Method, schedule: Schedule) -> dict[str, torch.optim.SGD]:
-    """One for each player, at rate 0 until `_set_learning_rate`."""
-    optimizers = {}
-    for player, groups in method.parameter_groups().items():
-        if not any(group["params"] for group in groups):
-            raise InputError(
-                f"player {player!r} of {type(method).__name__} has nothing to learn; train it for 0 epochs"
-            )
-        optimizers[player] = torch.optim.SGD(
-            groups, lr=0.0, momentum=schedule.momentum, nesterov=schedule.nesterov, weight_decay=schedule.weight_decay
-        )
-    return optimizers
-
-
-def _set_learning_rate(optimizers: dict[str, torch.optim.SGD], learning_rate: float) -> None:
-    for optimizer in optimizers.values():
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * group["learning_rate_scale"]
-
-
-def _batches(
-    dataset: PairDataset, schedule: Schedule, seed: int, device: torch.device, workers: int
-) -> tuple[DataLoader[Any], IdentitySampler]:
-    """Yields the batches of the epoch that the sampler is set to."""
-    sampler = IdentitySampler(
-        dataset.labels.tolist(), schedule.identities_per_batch, schedule.images_per_identity, seed=seed
-    )
-    loader = DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        collate_fn=PairBatch.collate,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        # workers that outlive an epoch would draw from the generator of dropout in the first epoch after a start only
-        persistent_workers=False,
-    )
-    return loader, sampler
+    history = torch.zeros(0)
+    for number, batch in enumerate(batches):
+        losses = step(batch)
+        if number == 0:
+            history = torch.zeros(steps, len(losses), device=device)
+        history[number] = losses
+        # to look at a loss makes the processor wait for the GPU
+        if device.type == "cpu":
+            _check_finite(history[number : number + 1], step.names, progress.epoch, number)
+        progress.step(number, step.names, losses)
+    history = averaged(history)
+    _check_finite(history, step.names, progress.epoch, 0)
+    return dict(zip(step.names, history.mean(0).tolist(), strict=True))
 
 
 class _Progress:
@@ -183,7 +135,7 @@ class _Progress:
         self.epoch, self._started = epoch, time.monotonic()
         self._learning_rate = self._schedule.learning_rate_at(epoch)
 
-    def step(self, step: int, losses: dict[str, torch.Tensor]) -> None:
+    def step(self, step: int, names: list[str], losses: torch.Tensor) -> None:
         """A step is done; reports where some seconds have passed."""
         now = time.monotonic()
         if now - self._reported <= PROGRESS_SECONDS:
@@ -191,7 +143,7 @@ class _Progress:
         self._reported = now
         speed = (step + 1) * self._batch_size / (now - self._started)
         left = ((self._schedule.epochs - self.epoch) * self._steps - step - 1) * self._batch_size / speed
-        terms = ", ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
+        terms = ", ".join(f"{name} {loss:.3f}" for name, loss in zip(names, losses.tolist(), strict=True))
         self._report(
             f"epoch {self.epoch + 1}/{self._schedule.epochs} step {step + 1}/{self._steps}: {terms}; "
             f"rate {self._learning_rate:.1e}, {speed:.1f} pairs/s, {left / 60:.1f} min left"
@@ -210,37 +162,30 @@ class _Progress:
         }
 
 
-def _check_finite(history: torch.Tensor, names: list[str], epoch: int) -> None:
-    """Raises TrainingDiverged for the first step and term of `history` (steps, terms) that is not finite."""
-    bad = (~torch.isfinite(history[-CHECK_STEPS_ON_GPU:])).nonzero()
+def _check_finite(history: torch.Tensor, names: list[str], epoch: int, first: int) -> None:
+    """Raises TrainingDiverged for the first loss of `history` (steps, terms), from step `first`, that is not finite."""
+    bad = (~torch.isfinite(history)).nonzero()
     if len(bad):
         step, term = bad[0].tolist()
-        step += max(0, len(history) - CHECK_STEPS_ON_GPU)
         raise TrainingDiverged(
-            f"epoch {epoch + 1}, step {step + 1}: the loss term {names[term]!r} is {history[step, term].item()}; "
-            "lower the learning rate or train in fp32"
+            f"epoch {epoch + 1}, step {first + step + 1}: the loss term {names[term]!r} is "
+            f"{history[step, term].item()}; lower the learning rate or train in fp32"
         )
 
 
-def _state(method: Method, optimizers: dict[str, torch.optim.SGD], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "method": method.trained_state(),
-        "optimizers": {player: optimizer.state_dict() for player, optimizer in optimizers.items()},
-        "rows": rows,
-    }
+def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
+    sources = [seed, epoch] if rank == 0 else [seed, epoch, rank]
+    return int(np.random.SeedSequence(sources).generate_state(1)[0])
 
 
-def _resume(
-    file: Path, method: Method, optimizers: dict[str, torch.optim.SGD], device: torch.device
-) -> tuple[int, list[dict[str, Any]]]:
+def _resume(file: Path, method: Method, step: TrainingStep, device: torch.device) -> tuple[int, list[dict[str, Any]]]:
     """Loads the checkpoint if there is one: (epochs already trained, their log)."""
     state = load_checkpoint(file, device)
     if state is None:
         return 0, []
     try:
         method.load_trained_state(state["method"])
-        for player, optimizer in optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][player])
+        step.load_state(state["optimizers"])
         rows: list[dict[str, Any]] = state["rows"]
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]

@@ -18,7 +18,7 @@ from crreid.data.table import ImageTable
 from crreid.evaluation.embedding import embed_table
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate, query_distances
 from crreid.evaluation.protocols import RetrievalLabels, multi_shot
-from crreid.methods.method import Method
+from crreid.methods.method import Method, Player
 
 CPU = torch.device("cpu")
 SIZE = (16, 8)
@@ -32,7 +32,7 @@ class Coarse(Method):
         self.dropout = nn.Dropout(0.5)
         self.batches: list[int] = []
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         return {}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.evaluation.image_quality import peak_signal_to_noise_ratio, structural_similarity
 from crreid.evaluation.restoration import restoration_quality, restore_pixels
-from crreid.methods.method import Method
+from crreid.methods.method import Method, Player
 
 SIZE = (24, 12)
 CPU: dict[str, Any] = {"device": torch.device("cpu"), "precision": "fp32"}
@@ -32,7 +32,7 @@ class Scaled(Method):
         self.factor = factor
         self.batches: list[int] = []
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         return {}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:

@@ -144,7 +144,7 @@ def test_the_teacher_does_not_move(batch: PairBatch) -> None:
     method = build().train()
     teacher, student = copied(method.teacher.state_dict()), copied(method.network.state_dict())
     assert any(name.endswith("running_mean") for name in teacher)
-    optimizer = torch.optim.SGD(method.parameter_groups()["network"], lr=0.1, momentum=0.9, weight_decay=0.1)
+    optimizer = torch.optim.SGD(method.players()["network"].groups, lr=0.1, momentum=0.9, weight_decay=0.1)
     for _ in range(2):
         optimizer.zero_grad()
         sum(method.losses(batch, "network").values()).backward()
@@ -265,9 +265,9 @@ def test_bfloat16_is_near_float32(batch: PairBatch) -> None:
 @pytest.mark.parametrize("title", ROWS)
 def test_groups_hold_every_trainable_parameter_once(title: str) -> None:
     method = build(ROWS[title])
-    groups = method.parameter_groups()
-    assert list(groups) == ["network"]
-    found = [id(parameter) for group in groups["network"] for parameter in group["params"]]
+    players = method.players()
+    assert list(players) == ["network"]
+    found = [id(parameter) for group in players["network"].groups for parameter in group["params"]]
     student = [p for name, p in method.named_parameters() if not name.startswith("teacher.")]
     assert sorted(found) == sorted(id(parameter) for parameter in student)
     assert len(set(found)) == len(found)
@@ -277,24 +277,24 @@ def test_groups_hold_every_trainable_parameter_once(title: str) -> None:
 def test_every_parameter_of_the_student_gets_a_gradient(batch: PairBatch) -> None:
     method = build(replace(FULL, identity=IdentityLoss(margin=2.0))).train()
     sum(method.losses(batch, "network").values()).backward()
-    for group in method.parameter_groups()["network"]:
+    for group in method.players()["network"].groups:
         assert all(parameter.grad is not None for parameter in group["params"])
 
 
 def test_the_restoration_may_learn_at_a_rate_of_its_own() -> None:
     method = build(replace(FULL, restoration_learning_rate_scale=0.1))
-    optimizer = torch.optim.SGD(method.parameter_groups()["network"], lr=0.0)
+    optimizer = torch.optim.SGD(method.players()["network"].groups, lr=0.0)
     scales = {id(p): group["learning_rate_scale"] for group in optimizer.param_groups for p in group["params"]}
     assert {scales[id(p)] for p in method.restoration.parameters()} == {0.1}
     assert {scales[id(p)] for p in method.network.parameters()} == {1.0}
-    default = build().parameter_groups()["network"]
+    default = build().players()["network"].groups
     assert [group["learning_rate_scale"] for group in default] == [1.0, 1.0]
 
 
 def test_pretrained_weights_go_into_the_students_backbone() -> None:
     method, teacher = build(), build_teacher()
-    assert FULL.weights_target(method) is method.network.backbone
-    assert HIGH.weights_target(teacher) is teacher.network.backbone
+    assert FULL.weights_targets(method) == (method.network.backbone,)
+    assert HIGH.weights_targets(teacher) == (teacher.network.backbone,)
     assert FULL.backbone_name == HIGH.backbone_name == "hrnet_w18_small"
 
 

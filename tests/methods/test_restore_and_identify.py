@@ -55,7 +55,7 @@ def test_one_method_serves_every_row_of_table_4(title: str, batch: PairBatch) ->
     learns = title != "Bicubic + ResNet-18"
     assert set(losses) == {"ce", "triplet"} | ({"sr"} if learns else set())
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
-    assert len(method.parameter_groups()["network"]) == (2 if learns else 1)
+    assert len(method.players()["network"].groups) == (2 if learns else 1)
     restored = method.restore(batch.low)
     assert restored is not None
     assert restored.shape == batch.low.shape
@@ -102,12 +102,12 @@ def test_the_identity_losses_reach_the_restoration_module(batch: PairBatch) -> N
 
 
 def test_the_module_learns_at_its_own_rate() -> None:
-    groups = build(replace(JOINT, restoration_learning_rate_scale=0.1)).parameter_groups()["network"]
+    groups = build(replace(JOINT, restoration_learning_rate_scale=0.1)).players()["network"].groups
     assert [group["learning_rate_scale"] for group in groups] == [1.0, 0.1]
     assert sum(len(group["params"]) for group in groups) == len(list(build(JOINT).parameters()))
 
 
 def test_weights_go_into_the_backbone() -> None:
     method = build(JOINT)
-    assert JOINT.weights_target(method) is method.network.backbone
+    assert JOINT.weights_targets(method) == (method.network.backbone,)
     assert JOINT.backbone_name == "resnet18"

@@ -48,7 +48,7 @@ def test_learns_restoration_and_nothing_else(batch: PairBatch) -> None:
 
 def test_only_the_module_is_optimised_and_saved() -> None:
     method = build()
-    (group,) = method.parameter_groups()["restoration"]
+    (group,) = method.players()["restoration"].groups
     own = list(method.restoration.parameters())
     assert [id(p) for p in group["params"]] == [id(p) for p in own]
     assert {name.partition(".")[0] for name in method.trained_state()} == {"restoration"}
@@ -66,7 +66,7 @@ def test_describes_restored_images_with_the_teacher(batch: PairBatch) -> None:
 
 def test_an_interpolation_has_nothing_to_learn(batch: PairBatch) -> None:
     method = build(SoloRestoration(restoration=InterpolationSettings()))
-    assert method.parameter_groups() == {"restoration": [{"params": [], "learning_rate_scale": 1.0}]}
+    assert method.players()["restoration"].groups == [{"params": [], "learning_rate_scale": 1.0}]
     restored = method.restore(batch.low)
     assert restored is not None
     assert torch.equal(restored, batch.low)
@@ -76,4 +76,4 @@ def test_needs_a_teacher_and_takes_no_pretrained_weights() -> None:
     with pytest.raises(InputError, match="needs a trained HRNet-ReID-H"):
         SETTINGS.build(3)
     with pytest.raises(InputError, match="no backbone"):
-        SETTINGS.weights_target(build())
+        SETTINGS.weights_targets(build())

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from crreid.data.pairs import PairBatch
 from crreid.data.pixels import PixelCache
 from crreid.data.prepare import DataSettings, PreparedData
 from crreid.data.table import ImageTable
-from crreid.methods.method import Method
+from crreid.methods.method import Method, Player
 from crreid.methods.ps_hrnet import PSHRNet
 from crreid.provenance import TrainingLog
 from crreid.runs import Record, Run, TrainedRun
@@ -107,7 +106,7 @@ class Brighter(Method):
         super().__init__()
         self.step = step
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+    def players(self) -> dict[str, Player]:
         return {}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:

@@ -247,7 +247,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn import functional
 
-from crreid.methods.method import Method, parameter_group
+from crreid.methods.method import Method, Player, parameter_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,8 +259,8 @@ class MeanColour:
     def build(self, identities, teacher=None):
         return StripeColours(self, identities)
 
-    def weights_target(self, method):
-        return method
+    def weights_targets(self, method):
+        return (method,)
 
 
 class StripeColours(Method):
@@ -269,8 +269,8 @@ class StripeColours(Method):
         self.stripes = settings.stripes
         self.classify = nn.Linear(3 * settings.stripes, identities)
 
-    def parameter_groups(self):
-        return {"network": [parameter_group(self.classify)]}
+    def players(self):
+        return {"network": Player(groups=[parameter_group(self.classify)])}
 
     def losses(self, batch, player):
         return {"ce": functional.cross_entropy(self.classify(self.embed(batch.low, batch.rates)), batch.labels)}

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crreid.data.pairs import Augmentation, PairBatch, PairDataset
+from crreid.data.augmentation import Augmentation
+from crreid.data.pairs import PairBatch, PairDataset
 from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.methods.method import Method, parameter_group
+from crreid.methods.method import Method, Player, parameter_group
 from crreid.training import loop
 from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.loop import TrainingDiverged, train
@@ -40,8 +41,8 @@ class Tiny(Method):
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(32, 4))
         self.steps = 0
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
-        return {"network": [parameter_group(self.network), parameter_group(self.head)]}
+    def players(self) -> dict[str, Player]:
+        return {"network": Player(groups=[parameter_group(self.network), parameter_group(self.head)])}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
         self.steps += 1
@@ -239,14 +240,12 @@ def test_divergence_is_named_and_the_last_good_checkpoint_stays(fit: Trainer, tm
     assert isinstance(TrainingDiverged("x"), InputError)
 
 
-@pytest.mark.parametrize("step", [0, 49, 50, 99, 100, 119])
-def test_divergence_is_found_between_two_looks_at_the_gpu(step: int) -> None:
+@pytest.mark.parametrize("step", [0, 49, 119])
+def test_divergence_names_its_first_step_and_term(step: int) -> None:
     history = torch.ones(120, 2)
     history[step:, 1] = math.nan
-    look = next(end for end in (1, 51, 101, 120) if end > step)
-    with pytest.raises(TrainingDiverged, match=f"epoch 4, step {step + 1}: the loss term 'b' is nan"):
-        loop._check_finite(history[:look], ["a", "b"], epoch=3)
-    loop._check_finite(history[:step], ["a", "b"], epoch=3)
+    with pytest.raises(TrainingDiverged, match=f"epoch 4, step {step + 8}: the loss term 'b' is nan"):
+        loop._check_finite(history, ["a", "b"], 3, 7)
 
 
 class Players(Method):
@@ -260,8 +259,11 @@ class Players(Method):
         nn.init.constant_(self.second.weight, 5.0)
         self.calls: list[tuple[str, float, float]] = []
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
-        return {"maker": [parameter_group(self.first)], "judge": [parameter_group(self.second, 0.5)]}
+    def players(self) -> dict[str, Player]:
+        return {
+            "maker": Player(groups=[parameter_group(self.first)]),
+            "judge": Player(groups=[parameter_group(self.second, 0.5)]),
+        }
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
         first, second = self.first.weight.sum(), self.second.weight.sum()
@@ -304,8 +306,8 @@ def test_a_name_that_is_taken_is_refused(fit: Trainer, tmp_path: Path, name: str
 class Fixed(Tiny):
     """Has nothing to learn."""
 
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
-        return {"network": [parameter_group(self.requires_grad_(False))]}
+    def players(self) -> dict[str, Player]:
+        return {"network": Player(groups=[parameter_group(self.requires_grad_(False))])}
 
 
 @pytest.mark.parametrize("method", [Fixed, Tiny])
@@ -321,7 +323,7 @@ def test_no_epoch_trains_nothing_and_leaves_nothing(fit: Trainer, tmp_path: Path
 
 
 def test_a_player_that_has_nothing_to_learn_is_named(fit: Trainer) -> None:
-    with pytest.raises(InputError, match="player 'network' of Fixed has nothing to learn; train it for 0 epochs"):
+    with pytest.raises(InputError, match="player 'network' has nothing to learn; train it for 0 epochs"):
         fit(Fixed())
 
 

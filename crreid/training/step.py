@@ -1,0 +1,174 @@
+"""One training step: forward pass, backward pass and update of every player in turn.
+
+On a GPU the step is recorded once as a CUDA graph and replayed, since the launches of its several thousand kernels cost
+more than their arithmetic; nothing in it waits for the device. Elsewhere it runs as it is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crreid.data.pairs import PairBatch
+from crreid.distributed import distributed_losses, processes
+from crreid.errors import InputError
+from crreid.methods.method import Method, Player
+from crreid.training.schedule import Schedule
+
+__all__ = ["LOG_COLUMNS", "TrainingStep"]
+
+LOG_COLUMNS = ("epoch", "learning_rate", "total", "pairs_per_second", "seconds")
+"""Of the log of a training, besides the loss terms."""
+
+WARM_UP_STEPS = 3  # before a graph is recorded: libraries choose their kernels, momenta come into being
+
+
+class TrainingStep:
+    """Trains a method by one batch a call.
+
+    Attributes:
+        optimizers: One for each player.
+        names: Of the loss terms of all players, in the order of what a call returns; known after the first.
+    """
+
+    def __init__(self, method: Method, schedule: Schedule, device: torch.device, *, graph: bool | None = None) -> None:
+        """Makes the optimisers, at rate 0 until `set_learning_rate`.
+
+        Args:
+            method: On `device`.
+            schedule: Momentum, weight decay, precision.
+            device: Where the method is.
+            graph: Record the step as a CUDA graph. None does so on a GPU, unless several processes train together.
+
+        Raises:
+            InputError: A player has nothing to learn.
+        """
+        self.names: list[str] = []
+        self.optimizers = {
+            name: _optimizer(name, player, schedule, device) for name, player in method.players().items()
+        }
+        self._method, self._device, self._precision = method, device, schedule.precision
+        self._losses = distributed_losses(method)
+        self._graph = _Graph(device) if _or_default(graph, device) else None
+        self._learning = self._learning_parameters()
+
+    def __call__(self, batch: PairBatch) -> Tensor:
+        """Takes a step.
+
+        Args:
+            batch: On the device; the same shape at every call.
+
+        Returns:
+            (terms,) the losses before the step, float32 on the device, in the order of `names`.
+        """
+        if self._graph is None:
+            return self._step(batch)
+        return self._graph.run(self._step, batch)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Sets the rate of the schedule; each group learns at its scale times it."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                rate = learning_rate * group["learning_rate_scale"]
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)  # a recorded step reads it from there
+                else:
+                    group["lr"] = rate
+
+    def start_epoch(self) -> None:
+        """Forgets a recorded step where other parameters learn now."""
+        learning = self._learning_parameters()
+        if self._graph is not None and learning != self._learning:
+            self._graph = _Graph(self._device)
+        self._learning = learning
+
+    def state(self) -> dict[str, Any]:
+        """Momenta and the like of every optimiser."""
+        return {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Undoes `state`; settings stay as the schedule says. Raises KeyError or ValueError for another training's."""
+        for player, optimizer in self.optimizers.items():
+            saved, mine = state[player], optimizer.state_dict()["param_groups"]
+            if [len(group["params"]) for group in saved["param_groups"]] != [len(group["params"]) for group in mine]:
+                raise ValueError(f"player {player!r} has other parameters")
+            optimizer.load_state_dict({"state": saved["state"], "param_groups": mine})
+
+    def _step(self, batch: PairBatch) -> Tensor:
+        names, values = list[str](), list[Tensor]()
+        for player, optimizer in self.optimizers.items():
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+                losses: dict[str, Tensor] = self._losses(batch, player)
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            for name, loss in losses.items():
+                if name in names or name in LOG_COLUMNS:
+                    raise InputError(f"the loss term {name!r} of player {player!r} has a name that the log has already")
+                names.append(name)
+                values.append(loss.detach())
+        self.names = names
+        return torch.stack(values).float()
+
+    def _learning_parameters(self) -> list[bool]:
+        return [parameter.requires_grad for parameter in self._method.parameters()]
+
+
+class _Graph:
+    """A step recorded as a CUDA graph: its first calls run eagerly, on the stream on which the next one is recorded."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._graph = torch.cuda.CUDAGraph()
+        self._calls = 0
+        self._batch: PairBatch | None = None
+        self._losses: Tensor | None = None
+
+    def run(self, step: Any, batch: PairBatch) -> Tensor:
+        """Takes a step with a batch, (terms,) losses."""
+        self._calls += 1
+        if self._calls <= WARM_UP_STEPS:
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                losses: Tensor = step(batch)
+            torch.cuda.current_stream().wait_stream(self._stream)
+            return losses
+        if self._batch is None:
+            self._batch = PairBatch(**{name: tensor.clone() for name, tensor in vars(batch).items()})
+            with torch.cuda.graph(self._graph, stream=self._stream):
+                self._losses = step(self._batch)
+        for name, tensor in vars(batch).items():
+            getattr(self._batch, name).copy_(tensor)
+        self._graph.replay()
+        assert self._losses is not None
+        return self._losses.clone()
+
+
+def _or_default(graph: bool | None, device: torch.device) -> bool:
+    if graph is None:
+        return device.type == "cuda" and processes().count == 1
+    if graph and device.type != "cuda":
+        raise InputError(f"a step can be recorded on a GPU only, not on {device}")
+    return graph
+
+
+def _optimizer(name: str, player: Player, schedule: Schedule, device: torch.device) -> torch.optim.Optimizer:
+    groups = player.groups
+    if not any(group["params"] for group in groups):
+        raise InputError(f"player {name!r} has nothing to learn; train it for 0 epochs")
+    # on a GPU the rate is a tensor, so that a recorded step sees it change
+    on_gpu = device.type == "cuda"
+    rate: Any = torch.zeros((), device=device) if on_gpu else 0.0
+    fused = True if on_gpu else None
+    if player.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=rate, fused=fused, capturable=on_gpu)
+    return torch.optim.SGD(
+        groups,
+        lr=rate,
+        momentum=schedule.momentum,
+        nesterov=schedule.nesterov,
+        weight_decay=schedule.weight_decay,
+        fused=fused,
+    )
