@@ -32,7 +32,7 @@ DEFAULTS = {
     Augmentation: "e29289e4d1ce1eda",
     DataSettings: "128a2a92d6911ff7",
     Degradation: "a3997c24908c73e7",
-    EvaluationSettings: "32cc7f895c6e3c0f",
+    EvaluationSettings: "803307175a0589d6",
     HRNetReIDHigh: "609058f133cdc690",
     HRNetReIDSettings: "1d965338f8596c7b",
     IdentityLoss: "2d2497d341e7bf0c",
@@ -40,7 +40,7 @@ DEFAULTS = {
     PSHRNet: "4480e1e3364b6558",
     Schedule: "04761a590f205662",
     VDSRSettings: "9b5fb49d314a91f0",
-    Run: "c9c49af722d3679a",
+    Run: "8443515bff1ffb08",
 }
 
 
@@ -127,6 +127,8 @@ def other_values() -> dict[str, Any]:
         "evaluation.draws": 10,
         "evaluation.query_rates": (2,),
         "evaluation.restoration_rates": (2,),
+        "evaluation.part": "f",
+        "evaluation.rate_error": 1,
         "size": (384, 128),
         "augmentation.mirror": 0.0,
         "augmentation.padding": 0,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crreid.data.catalogue import default_low_resolution_cameras, read_dataset
 from crreid.data.checks import check_queries, check_training
@@ -54,6 +55,7 @@ class PreparedData:
         query: Rows of role query.
         gallery: Rows of role gallery and, where the protocol keeps them, distractor.
         pixels: Decoded images of all three.
+        native: Low resolution is as recorded, not made.
     """
 
     name: str
@@ -62,6 +64,25 @@ class PreparedData:
     query: ImageTable
     gallery: ImageTable
     pixels: PixelCache
+    native: bool = False
+
+    def stated_rates(self, table: ImageTable) -> NDArray[np.float32]:
+        """What a method is told about the resolution of each image of one of the tables: (rows,), at least 1.
+
+        The rate by which the image is shrunk. Where low resolution is as recorded, the image counts as shrunk before
+        already: from the size of the gallery's images (in the median), by the root of the ratio of areas.
+        """
+        rates = table.rows["rate"].to_numpy(dtype=np.float32)
+        if not self.native:
+            return rates
+        gallery, here = (
+            np.array([self._area(path) for path in rows["path"]]) for rows in (self.gallery.rows, table.rows)
+        )
+        told: NDArray[np.float32] = np.maximum(1, rates * np.sqrt(np.median(gallery) / here)).astype(np.float32)
+        return told
+
+    def _area(self, path: str) -> int:
+        return self.pixels.read(path).size
 
 
 def data_settings(name: str) -> DataSettings:
@@ -129,6 +150,7 @@ def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedD
         query=table.with_role("query"),
         gallery=table.with_role("gallery", "distractor"),
         pixels=PixelCache(table, cache),
+        native=settings.mlr is not None and not settings.mlr.cameras,
     )
 
 

@@ -24,6 +24,7 @@ def embed_table(
     pixels: PixelCache,
     size: tuple[int, int],
     *,
+    rates: Tensor | None = None,
     flip: bool,
     batch: int = 64,
     device: torch.device,
@@ -37,6 +38,7 @@ def embed_table(
         table: N rows.
         pixels: Decoded images of the table.
         size: (height, width) of the network's input.
+        rates: (N,) float32, what the method is told; None tells it those of the table.
         flip: Add the descriptor of the mirror image (the release's flip test); the distance normalises afterwards.
         batch: Images at a time.
         device: Where to embed.
@@ -49,7 +51,8 @@ def embed_table(
     keep_freed_memory()
     method.eval()
     loader = DataLoader(TestImages(table, pixels, size), batch, collate_fn=_stack, num_workers=workers)
-    rates = torch.tensor(table.rows["rate"].to_numpy(), dtype=torch.float32)
+    if rates is None:
+        rates = torch.tensor(table.rows["rate"].to_numpy(), dtype=torch.float32)
     chunks = []
     for pictures, rate in zip(loader, torch.split(rates, batch), strict=True):
         images, rate = normalise(pictures.to(device)), rate.to(device)

@@ -89,9 +89,9 @@ def ranked_queries(result: TrainedRun, rows: Sequence[int], *, length: int = 10)
         result.method,
         result.data,
         query,
+        result.run.evaluation,
         size=result.run.size,
         device=result.device,
-        flip=result.run.evaluation.flip,
         precision=result.run.schedule.precision,
     )
     labels = RetrievalLabels.from_tables(query, gallery)

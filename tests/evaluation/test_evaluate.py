@@ -15,6 +15,7 @@ from crreid.data.pairs import PairBatch, normalise
 from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.data.table import ImageTable
+from crreid.errors import InputError
 from crreid.evaluation.embedding import embed_table
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate, query_distances
 from crreid.evaluation.protocols import RetrievalLabels, multi_shot
@@ -22,6 +23,7 @@ from crreid.methods.method import Method, Player
 
 CPU = torch.device("cpu")
 SIZE = (16, 8)
+FLIPPED = EvaluationSettings()
 
 
 class Coarse(Method):
@@ -134,16 +136,69 @@ def test_distances_of_a_network_are_measured_without_gradients(data: PreparedDat
     options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
     scores = evaluate(Learnt(), data, EvaluationSettings(draws=2), **options)
     assert scores == evaluate(Coarse(), data, EvaluationSettings(draws=2), **options)
-    doubled = query_distances(Learnt(), data, data.query, **options)
-    np.testing.assert_allclose(doubled, 2 * query_distances(Coarse(), data, data.query, **options), rtol=1e-6)
+    doubled = query_distances(Learnt(), data, data.query, FLIPPED, **options)
+    np.testing.assert_allclose(doubled, 2 * query_distances(Coarse(), data, data.query, FLIPPED, **options), rtol=1e-6)
 
 
 def test_distances_for_ranked_lists_are_rows_of_all_distances(data: PreparedData) -> None:
     few = data.query.select(data.query.rows["identity"] == 6)
     options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
-    everything = query_distances(Coarse(), data, data.query, **options)
-    some = query_distances(Coarse(), data, few, **options)
+    everything = query_distances(Coarse(), data, data.query, FLIPPED, **options)
+    some = query_distances(Coarse(), data, few, FLIPPED, **options)
     assert everything.shape == (9, 18)
     np.testing.assert_allclose(some, everything[(data.query.rows["identity"] == 6).to_numpy()], atol=1e-6)
-    unflipped = query_distances(Coarse(), data, replace(few), flip=False, **options)
+    unflipped = query_distances(Coarse(), data, replace(few), EvaluationSettings(flip=False), **options)
     assert not np.allclose(unflipped, some, atol=1e-6)
+
+
+def test_a_part_of_the_descriptor_is_tested_alone(data: PreparedData) -> None:
+    class Halves(Coarse):
+        def parts(self) -> dict[str, slice]:
+            return {"left": slice(0, 6, 2), "colour": slice(0, 6)}
+
+    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
+    found = query_distances(Halves(), data, data.query, EvaluationSettings(part="left"), **options)
+    query, gallery = (one_by_one(data, table, flip=True)[:, 0:6:2] for table in (data.query, data.gallery))
+    expected = 1 - nn.functional.cosine_similarity(query[:, None], gallery[None], dim=2)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    whole = query_distances(Halves(), data, data.query, FLIPPED, **options)
+    assert not np.allclose(whole, found, atol=1e-4)
+    scores = evaluate(Halves(), data, EvaluationSettings(draws=2, part="left"), **options)
+    labels = RetrievalLabels.from_tables(data.query, data.gallery)
+    assert scores["protocol"]["multi_shot"] == multi_shot(found, labels).to_dict()
+    with pytest.raises(InputError, match="Halves has no part 'right' of its descriptor; it has left, colour"):
+        evaluate(Halves(), data, EvaluationSettings(part="right"), **options)
+    with pytest.raises(InputError, match="Coarse has no part 'left' of its descriptor; it has none"):
+        evaluate(Coarse(), data, EvaluationSettings(part="left"), **options)
+
+
+def test_a_method_may_be_told_wrong_rates_of_the_queries_alone(data: PreparedData) -> None:
+    told: list[list[float]] = []
+
+    class Listening(Coarse):
+        def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+            told.append(rates.tolist())
+            return super().embed(images, rates)
+
+        def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
+            told.append(query_rates.tolist())
+            return super().distances(query, gallery, query_rates)
+
+    settings = EvaluationSettings(flip=False, draws=2, rate_error=-1.5)
+    query_distances(Listening(), data, data.query, settings, size=SIZE, device=CPU)
+    wrong = [max(1, rate - 1.5) for rate in data.query.rows["rate"]]
+    assert told == [data.gallery.rows["rate"].tolist(), wrong, wrong]
+
+
+def test_native_resolution_is_told_by_size(table_maker: Callable[..., ImageTable], tmp_path: Path) -> None:
+    table = mlr(table_maker(), MLRSettings())
+    parts = {role: table.with_role(role) for role in ("train", "query", "gallery")}
+    pixels = PixelCache(table, tmp_path)
+    data = PreparedData(name=table.name, digest=table.digest, pixels=pixels, native=True, **parts)
+    areas = {path: pixels.read(path).shape[0] * pixels.read(path).shape[1] for path in table.rows["path"]}
+    middle = float(np.median([areas[path] for path in data.gallery.rows["path"]]))
+    for rows in parts.values():
+        expected = [max(1, rate * (middle / areas[path]) ** 0.5) for path, rate in rows.rows[["path", "rate"]].values]
+        np.testing.assert_allclose(data.stated_rates(rows), expected, rtol=1e-6)
+    made = replace(data, native=False)
+    assert made.stated_rates(data.train).tolist() == data.train.rows["rate"].tolist()
