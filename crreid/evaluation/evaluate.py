@@ -123,6 +123,9 @@ class _Look:
     def distances(self, query: ImageTable, gallery: Tensor) -> np.ndarray:
         """Distances (queries, gallery) float32 to a gallery described before."""
         rates = (self.rates(query) + self._settings.rate_error).clamp(min=1)
-        features, others = (descriptors[:, self._part] for descriptors in (self.describe(query, rates), gallery))
-        distances: np.ndarray = self._method.distances(features, others, rates).numpy()
+        device = self._options["device"]
+        features, others = (
+            descriptors[:, self._part].to(device) for descriptors in (self.describe(query, rates), gallery)
+        )
+        distances: np.ndarray = self._method.distances(features, others, rates.to(device)).cpu().numpy()
         return distances

@@ -168,7 +168,7 @@ def multi_shot(
         labels: Labels of its rows and columns.
         ranks: Ranks of the cumulative matching characteristic.
         unmatched: Whether queries without a valid match are left out of the means or count as zero.
-        chunk: Queries sorted at once; bounds the extra memory.
+        chunk: Queries checked at once; bounds the extra memory.
 
     Raises:
         InputError: Shapes differ, a distance is not a number, or no query has a valid match.
@@ -266,9 +266,13 @@ def _drawn_positions(
             if gallery is None:
                 columns[:, person] = valid[generator.integers(0, len(valid), size=draws)]
             right = columns[:, person, None]
-            values, own = row[columns], row[right]
-            ahead = (values < own) | ((values == own) & (columns < right))
-            positions[:, query] = np.where(np.isin(right[:, 0], valid), np.count_nonzero(ahead, axis=1), -1)
+            values = row[columns]
+            own = values[:, person, None]
+            ahead, equal = values < own, values == own
+            if np.count_nonzero(equal) > draws:  # more than each draw's right image itself
+                ahead |= equal & (columns < right)
+            positions[:, query] = ahead.sum(axis=1, dtype=np.int32)
+            positions[removed[np.searchsorted(images, right[:, 0])], query] = -1
     return positions, matched
 
 

@@ -143,7 +143,7 @@ def check_scoring(ranks: Sequence[int], unmatched: str) -> None:
 
 
 def distance_blocks(
-    distances: Distances, shape: tuple[int, int], chunk: int, columns: Booleans | None = None
+    distances: Distances, shape: tuple[int, int], chunk: int
 ) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
     """Goes through a distance matrix by blocks of queries.
 
@@ -151,10 +151,9 @@ def distance_blocks(
         distances: (queries, gallery).
         shape: What the labels say the shape is.
         chunk: Queries a block; bounds the extra memory, changes no result.
-        columns: (gallery,) images to keep; None keeps all.
 
     Yields:
-        Index of the block's first query, and the block: (at most chunk, kept gallery) float array on the CPU.
+        Index of the block's first query, and the block: (at most chunk, gallery) float array on the CPU.
 
     Raises:
         InputError: The shape differs, chunk is below 1, or a distance is not a number.
@@ -176,7 +175,7 @@ def distance_blocks(
         if invalid.any():
             row, column = np.argwhere(invalid)[0]
             raise InputError(f"distance of query {start + row} to gallery image {column} is not a number")
-        yield start, block if columns is None else block[:, columns]
+        yield start, block
 
 
 def rank_queries(
@@ -199,7 +198,7 @@ def rank_queries(
         gallery_identities: (gallery,); -1 = junk, other negative ones match no query.
         query_cameras: (queries,); None, for both, removes no image for its camera.
         gallery_cameras: (gallery,) or None.
-        chunk: Queries sorted at once; bounds the extra memory.
+        chunk: Queries checked at once; bounds the extra memory.
 
     Returns:
         One entry a query, in the order of the rows.
@@ -208,40 +207,38 @@ def rank_queries(
         InputError: Shapes differ, a query's identity is negative, or a distance is not a number.
     """
     same = SameIdentity(query_identities, gallery_identities, query_cameras, gallery_cameras)
-    kept = gallery_identities != JUNK
-    column = np.cumsum(kept) - 1  # where an image lies once junk is gone
+    junk = np.flatnonzero(gallery_identities == JUNK)
     first = np.full(len(same), -1, dtype=np.int64)
     hit, trapezoid = np.zeros(len(same)), np.zeros(len(same))
-    shape = (len(same), len(gallery_identities))
-    for start, block in distance_blocks(distances, shape, chunk, None if kept.all() else kept):
-        for query, row, ordered in zip(range(start, start + len(block)), block, np.sort(block, axis=1), strict=True):
+    for start, block in distance_blocks(distances, (len(same), len(gallery_identities)), chunk):
+        for query, row in enumerate(block, start):
             images, removed = same.of(query)
             if not removed.all():  # all() of no images is true
-                positions = _positions(row, ordered, column[images])
-                first[query], hit[query], trapezoid[query] = _score(positions, removed)
+                counted = row.copy()
+                counted[junk] = counted[images[removed]] = np.nan  # sorted behind all others, tied with none
+                first[query], hit[query], trapezoid[query] = _score(_positions(counted, images[~removed]))
     return QueryRankings(first_match=first, average_precision_hit=hit, average_precision_trapezoid=trapezoid)
 
 
-def _positions(
-    row: NDArray[np.floating[Any]], ordered: NDArray[np.floating[Any]], images: Integers
-) -> NDArray[np.intp]:
-    """Positions of `images` in the stable ranking of `row`; `ordered` is its plain sort, cheaper than a stable one."""
-    values = row[images]
+def _positions(row: NDArray[np.floating[Any]], images: Integers) -> NDArray[np.intp]:
+    """Positions, ascending, of `images` (ascending) in the stable ranking of `row`, whose removed images are NaN.
+
+    A plain sort tells them but for ties, and is an order of magnitude faster than a stable sort of indices.
+    """
+    images = images[np.argsort(row[images], kind="stable")]
+    values, ordered = row[images], np.sort(row)
     positions = np.searchsorted(ordered, values, side="left")
     for tied in np.flatnonzero(np.searchsorted(ordered, values, side="right") - positions > 1):
         positions[tied] += np.count_nonzero(row[: images[tied]] == values[tied])
     return positions
 
 
-def _score(positions: NDArray[np.intp], removed: Booleans) -> tuple[int, float, float]:
-    """First match and both average precisions from the positions of all images of the query's identity."""
-    order = np.argsort(positions)
-    removed = removed[order]
-    found = (positions[order] - np.cumsum(removed))[~removed]  # positions once the removed images are gone
-    hits = np.arange(len(found))
-    precision = (hits + 1) / (found + 1)
-    before = np.where(found == 0, 1.0, hits / np.maximum(found, 1))
-    return int(found[0]), float(precision.mean()), float((before + precision).mean() / 2)
+def _score(positions: NDArray[np.intp]) -> tuple[int, float, float]:
+    """First match and both average precisions from the ascending positions of the right images."""
+    hits = np.arange(len(positions))
+    precision = (hits + 1) / (positions + 1)
+    before = np.divide(hits, positions, out=np.ones(len(hits)), where=positions > 0)  # 1 in front of all images
+    return int(positions[0]), float(precision.mean()), float((before + precision).mean() / 2)
 
 
 def summarise(

@@ -133,4 +133,4 @@ def parameter_group(module: nn.Module, learning_rate_scale: float = 1.0) -> dict
 def cosine_distances(query: Tensor, gallery: Tensor) -> Tensor:
     """1 - cosine similarity of every pair: (Q, D), (G, D) -> (Q, G) float32 in [0, 2]."""
     query, gallery = (torch.nn.functional.normalize(features.float(), dim=1) for features in (query, gallery))
-    return 1 - query @ gallery.T
+    return (query @ gallery.T).neg_().add_(1)  # in place: the matrix is large

@@ -46,6 +46,25 @@ def oracle(distances, query_identities, gallery_identities, query_cameras=None, 
     return results
 
 
+def sorted_oracle(distances, query_identities, gallery_identities, query_cameras=None, gallery_cameras=None):
+    """`oracle` by a stable sort of each whole row: slower than `rank_queries`, with which it agrees to the last bit."""
+    results = []
+    for i, (row, identity) in enumerate(zip(distances, query_identities, strict=True)):
+        ranked = np.argsort(row, kind="stable")
+        right = gallery_identities == identity
+        valid = gallery_identities != -1
+        if query_cameras is not None:
+            valid &= ~(right & (gallery_cameras == query_cameras[i]))
+        positions = np.flatnonzero(right[ranked[valid[ranked]]])
+        hits = np.arange(len(positions))
+        precision = (hits + 1) / (positions + 1)
+        before = np.where(positions == 0, 1.0, hits / np.maximum(positions, 1))
+        results.append(
+            (positions[0], precision.mean(), (before + precision).mean() / 2) if len(positions) else (-1, 0.0, 0.0)
+        )
+    return results
+
+
 @st.composite
 def problems(draw, tied=True):
     """Small matrices with few distinct distances, identities (junk and distractors included) and cameras."""
@@ -72,12 +91,20 @@ def assert_equal_rankings(found, expected):
     )
 
 
+def assert_identical_rankings(found, expected):
+    first, hit, trapezoid = zip(*expected, strict=True) if expected else ((), (), ())
+    np.testing.assert_array_equal(found.first_match, first)
+    np.testing.assert_array_equal(found.average_precision_hit, hit)
+    np.testing.assert_array_equal(found.average_precision_trapezoid, trapezoid)
+
+
 @settings(max_examples=300, deadline=None)
 @given(problems(), st.integers(1, 6))
 def test_rankings_equal_the_loop_for_any_chunk(problem, chunk):
     distances, labels = problem
     found = rank_queries(distances, **labels, chunk=chunk)
     assert_equal_rankings(found, oracle(distances, **labels))
+    assert_identical_rankings(found, sorted_oracle(distances, **labels))
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,16 +133,40 @@ def test_rank_lists_equal_the_loop(problem, k, chunk):
         assert lists.right[i].tolist() == [gallery[j] == identity for j in ranked] + [False] * len(padding)
 
 
-def test_ties_far_down_a_long_row_are_ranked_by_index():
-    rng = np.random.default_rng(0)
-    distances = np.round(rng.random((7, 3000)), 2).astype(np.float32)  # a hundred values, thirty images each
-    labels = {
-        "query_identities": rng.integers(0, 40, 7),
-        "gallery_identities": rng.integers(-1, 40, 3000),
-        "query_cameras": rng.integers(0, 3, 7),
-        "gallery_cameras": rng.integers(0, 3, 3000),
+def market_labels(rng, queries, gallery, identities, junk):
+    """Labels like Market-1501's: six cameras, a sixth of the gallery distractors, some people without a query."""
+    people = np.where(rng.random(gallery) < 1 / 6, -2, rng.integers(1, identities, gallery))
+    return {
+        "query_identities": rng.integers(1, identities + identities // 20, queries),
+        "gallery_identities": np.where(rng.random(gallery) < junk, -1, people),
+        "query_cameras": rng.integers(1, 7, queries),
+        "gallery_cameras": rng.integers(1, 7, gallery),
     }
-    assert_equal_rankings(rank_queries(distances, **labels), oracle(distances, **labels))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("digits", [1, 2, 7])
+@pytest.mark.parametrize("junk", [0, 0.2])
+def test_long_rows_with_and_without_ties_equal_a_stable_sort(dtype, digits, junk):
+    rng = np.random.default_rng(0)
+    distances = np.round(rng.random((60, 3000)), digits).astype(dtype)
+    labels = market_labels(rng, 60, 3000, 100, junk)
+    found = rank_queries(distances, **labels)
+    assert 0 < np.count_nonzero(found.first_match < 0) < 60
+    assert_identical_rankings(found, sorted_oracle(distances, **labels))
+
+
+def test_infinite_distances_of_removed_images_count_for_nothing():
+    # at distance infinity: own camera, junk, a stranger, the right image; a plain fill of removed images would tie
+    rankings = rank_queries(
+        np.array([[np.inf, np.inf, -np.inf, np.inf, np.inf]], dtype=np.float32),
+        query_identities=np.array([5]),
+        gallery_identities=np.array([5, -1, 7, 6, 5]),
+        query_cameras=np.array([1]),
+        gallery_cameras=np.array([1, 2, 2, 1, 2]),
+    )
+    assert rankings.first_match.tolist() == [2]
+    assert rankings.average_precision_hit[0] == pytest.approx(1 / 3)
 
 
 def one_query(relevant):
@@ -249,27 +300,24 @@ def test_bad_settings_are_refused():
 
 
 @pytest.mark.slow
-def test_market_1501_takes_at_most_a_second_and_a_half():
+@pytest.mark.parametrize(("digits", "junk"), [(None, 0), (None, 0.2), (3, 0.2)])
+def test_market_1501_takes_at_most_seven_tenths_of_a_second(digits, junk):
     rng = np.random.default_rng(0)
     queries, gallery = 3368, 15913
     distances = rng.random((queries, gallery), dtype=np.float32)
-    labels = {
-        "query_identities": rng.integers(1, 751, queries),
-        "gallery_identities": rng.integers(1, 751, gallery),
-        "query_cameras": rng.integers(1, 7, queries),
-        "gallery_cameras": rng.integers(1, 7, gallery),
-    }
+    distances = distances if digits is None else np.round(distances, digits)
+    labels = market_labels(rng, queries, gallery, 751, junk)
     seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
+    for _ in range(5):
+        start = time.process_time()  # of the processor, so that other programs do not count
         rankings = rank_queries(distances, **labels)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) <= 1.5
-    some = np.arange(0, queries, 1000)
+        seconds.append(time.process_time() - start)
+    assert min(seconds) <= 0.7
+    some = np.arange(queries) % 10 == 0
     part = {name: array[some] if name.startswith("query") else array for name, array in labels.items()}
-    assert_equal_rankings(rankings.select(np.isin(np.arange(queries), some)), oracle(distances[some], **part))
+    assert_identical_rankings(rankings.select(some), sorted_oracle(distances[some], **part))
     tracemalloc.start()
     rank_queries(distances, **labels)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2 * 1024**3
+    assert peak < 32 * 1024**2  # the distances are 204 MiB
