@@ -114,7 +114,7 @@ def _convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 
 def _middle_layer(settings: VDSRSettings) -> nn.Sequential:
-    layers: list[nn.Module] = [_convolution(settings.width, settings.width)]
-    if settings.attention_channels is not None:
-        layers.append(ChannelAttention(settings.width, settings.attention_channels))
-    return nn.Sequential(*layers, nn.ReLU(inplace=True))
+    convolution = _convolution(settings.width, settings.width)
+    if settings.attention_channels is None:
+        return nn.Sequential(convolution, nn.ReLU(inplace=True))
+    return nn.Sequential(convolution, ChannelAttention(settings.width, settings.attention_channels, rectified=True))

@@ -42,12 +42,21 @@ def test_attention_equals_equations_2_to_4_written_as_loops() -> None:
 
 def test_layers_stand_in_the_order_of_the_release() -> None:
     network = VDSR(VDSRSettings())
-    kinds = [type(module) for module in network.middle[0]]
-    assert kinds == [torch.nn.Conv2d, ChannelAttention, torch.nn.ReLU]
     assert len(network.middle) == 18
+    for layer in network.middle:
+        convolution, attention = layer
+        assert isinstance(convolution, torch.nn.Conv2d)
+        assert isinstance(attention, ChannelAttention)
+        assert attention.rectified  # its ReLU is part of it
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
     assert len(convolutions) == 20
     assert all(c.bias is None and c.padding == (1, 1) and c.stride == (1, 1) for c in convolutions)
+
+
+def test_weights_of_a_layer_keep_their_names() -> None:
+    names = [name for name in VDSR(VDSRSettings()).state_dict() if name.startswith("middle.17.")]
+    attention = ("reduce.weight", "reduce.bias", "expand.weight", "expand.bias")
+    assert names == ["middle.17.0.weight", *(f"middle.17.1.{name}" for name in attention)]
 
 
 def test_initial_weights_have_the_stated_deviation() -> None:
@@ -102,7 +111,23 @@ def test_identity_initialisation_lets_gradients_through_the_attention() -> None:
 
 def test_plain_network_has_no_attention() -> None:
     network = VDSR(VDSRSettings(depth=3, width=4, attention_channels=None))
-    assert not any(isinstance(module, ChannelAttention) for module in network.modules())
+    assert [type(module) for module in network.middle[0]] == [torch.nn.Conv2d, torch.nn.ReLU]
+
+
+def test_a_layer_keeps_one_map_for_the_backward_pass() -> None:
+    """What attention and ReLU need is what the next convolution keeps anyway: its input."""
+    images, maps = torch.randn(2, 3, 16, 8), 2 * SMALL.width * 16 * 8
+    network, kept = VDSR(SMALL), set[int]()
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.numel() == maps:
+            kept.add(tensor.data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = network(images)
+    assert len(kept) == SMALL.depth - 1
+    result.sum().backward()
 
 
 def test_bfloat16_autocast_and_channels_last_stay_close() -> None:
