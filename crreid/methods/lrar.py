@@ -1,0 +1,245 @@
+"""LRAR: no restoration; the length of a descriptor and the channels of the network follow the image's resolution.
+
+Source: Wu et al., "Learning Resolution-Adaptive Representations for Cross-Resolution Person Re-Identification", arXiv
+2207.13037, of which only abstract, notes, formulas and the algorithm were readable. The authors' code is not public.
+
+The descriptor is v = (v_1 ... v_m); an image of level k, m the sharpest, has its first k sub-vectors, the rest is zero.
+A query of level k is compared with the same k sub-vectors of every gallery image, by squared Euclidean distance. Masks
+after each residual block (`crreid.models.resolution_masks`) follow the level too. Training: cross entropy on the padded
+descriptors, whose classifier is thereby a sum of sub-classifiers over the live sub-vectors, plus lambda times the
+verification loss (`crreid.losses.verification`), on the sharp image and its low-resolution copy alike.
+
+What the source leaves open, and what is taken here: depth (ResNet-50); the length of v and of its parts (2,048, equal);
+lambda (1); what stands between the network's average and the classifier besides the linear layer (batch normalisation
+and dropout, as in the house's other networks, so that without the three mechanisms LRAR is their baseline); which level
+a rate between the levels has (`level_of_rate`); whether descriptors are normalised (no); how long each mask trains (an
+equal share of the epochs). With the flip test the descriptors of an image and its mirror are added before distances.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
+from crreid.losses.cross_entropy import label_smoothing_cross_entropy
+from crreid.losses.triplet import batch_hard_triplet
+from crreid.losses.verification import VerificationHead, verification_loss
+from crreid.methods.method import Method, Player, cosine_distances, parameter_group
+from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
+from crreid.models.resolution_masks import ResolutionMaskSettings
+
+__all__ = ["LRAR", "ResolutionAdaptiveNetwork", "level_of_rate"]
+
+
+def level_of_rate(rates: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """The level whose rate is nearest in ratio: 1.5 is nearer to 2 than to 1, 8 and more is the lowest of 1, 2, 3, 4.
+
+    In ratio, so that the answer is the same for the proportion 1 / rate that the paper speaks of. Half-way, at the
+    geometric mean of two neighbours, the lower resolution is taken, which compares less.
+
+    Args:
+        rates: (N,) float, at least 1, on any device; nothing waits for it.
+        levels: Rates of the levels, ascending: the sharpest first.
+
+    Returns:
+        (N,) int64, 0 for the lowest resolution to len(levels) - 1 for the sharpest.
+    """
+    found = torch.zeros_like(rates, dtype=torch.int64)
+    for sharper, coarser in pairwise(levels):
+        found = found + (rates < math.sqrt(sharper * coarser))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class LRAR:
+    """Three mechanisms, each of which can be left out, and how they train.
+
+    Attributes:
+        network: Backbone, length of v and head; sources are silent but for its parts.
+        rates: Of the levels, the sharpest first; the paper's four.
+        varying_length: Mechanism 1; False describes every image by all of v.
+        masks: Mechanism 2; None leaves the backbone as it is.
+        progressive: Masks train one after the other, from the output downwards; False trains all from the start.
+        verification_weight: lambda; 0 leaves the loss out.
+        verification_hidden: Units of the MLP's hidden layer; 0 for a linear head.
+        verification_pairs: `common` compares the dimensions that both images have, as the distance does; `padded` all,
+            with zeros where one lacks them, the other reading of the notes.
+        triplet_weight: On batch-hard triplets of the padded descriptors, those of the sharp and of the low-resolution
+            images apart, the mean of both. Not in the paper, which starts from ImageNet weights; from random weights
+            and in few epochs cross entropy and verification alone hardly learn.
+        margin: Of the triplets.
+        smoothing: Of the labels in the cross entropy; the paper has none.
+        distance: `squared` Euclidean on the sub-vectors of the query's level (the paper) or `cosine` of the same.
+    """
+
+    network: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(feature_length=2048))
+    rates: tuple[float, ...] = (1, 2, 3, 4)
+    varying_length: bool = True
+    masks: ResolutionMaskSettings | None = field(default_factory=ResolutionMaskSettings)
+    progressive: bool = True
+    verification_weight: float = 1.0
+    verification_hidden: int = 512
+    verification_pairs: Literal["common", "padded"] = "common"
+    triplet_weight: float = 0.0
+    margin: float = 0.3
+    smoothing: float = 0.0
+    distance: Literal["squared", "cosine"] = "squared"
+
+    def __post_init__(self) -> None:
+        """Raises InputError naming the first field that cannot be used."""
+        if not self.rates or self.rates[0] < 1 or list(self.rates) != sorted(set(self.rates)):
+            raise InputError(f"LRAR rates must be ascending numbers of at least 1, e.g. (1, 2, 3, 4), not {self.rates}")
+        if self.varying_length and self.network.feature_length % len(self.rates):
+            raise InputError(
+                f"LRAR cuts feature_length into {len(self.rates)} equal parts; {self.network.feature_length} is no "
+                f"multiple of {len(self.rates)}"
+            )
+        for name in ("verification_weight", "triplet_weight"):
+            if getattr(self, name) < 0:
+                raise InputError(f"LRAR {name} must be 0 or more, not {getattr(self, name)}")
+        for name, choices in (("verification_pairs", ("common", "padded")), ("distance", ("squared", "cosine"))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"LRAR {name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
+
+    @property
+    def title(self) -> str:
+        """`LRAR` with all mechanisms, `Baseline` with none, else those that are there."""
+        masks = "progressive masks" if self.progressive else "joint masks"
+        mechanisms = [
+            ("length", self.varying_length and len(self.rates) > 1),
+            (masks, self.masks is not None),
+            ("verification", self.verification_weight > 0),
+        ]
+        if all(there for _, there in mechanisms) and self.progressive:
+            return "LRAR"
+        return " + ".join(name for name, there in mechanisms if there).capitalize() or "Baseline"
+
+    def build(self, identities: int, teacher: Method | None = None) -> ResolutionAdaptiveNetwork:
+        """Fresh networks; `teacher` is not used."""
+        return ResolutionAdaptiveNetwork(self, identities)
+
+    @property
+    def backbone_name(self) -> str:
+        """The backbone's name in timm."""
+        return self.network.backbone
+
+    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
+        """The backbone takes pretrained weights."""
+        assert isinstance(method, ResolutionAdaptiveNetwork)
+        backbone: nn.Module = method.network.backbone
+        return (backbone,)
+
+
+class ResolutionAdaptiveNetwork(Method):
+    """The usual baseline, whose blocks are masked and whose embedding is cut as the level says.
+
+    Attributes:
+        lengths: Dimensions of a descriptor of each level, from the lowest.
+    """
+
+    live: Tensor
+
+    def __init__(self, settings: LRAR, identities: int) -> None:
+        """Builds everything for so many training identities."""
+        super().__init__()
+        self.settings = settings
+        levels, length = len(settings.rates), settings.network.feature_length
+        self.network: PooledClassifier = settings.network.build(identities)
+        self.masks = None if settings.masks is None else settings.masks.build(self.network.backbone, levels)
+        self.head = None
+        if settings.verification_weight > 0:
+            self.head = VerificationHead(length, settings.verification_hidden)
+        self.lengths = [
+            length * (level + 1) // levels if settings.varying_length else length for level in range(levels)
+        ]
+        live = torch.arange(length) < torch.tensor(self.lengths)[:, None]
+        self.register_buffer("live", live.float(), persistent=False)  # (levels, length), 1 in the parts of a level
+
+    def players(self) -> dict[str, Player]:
+        """One player; masks that are frozen for now are among its parameters."""
+        groups = [parameter_group(self.network)]
+        if self.head is not None:
+            groups.append(parameter_group(self.head))
+        if self.masks is not None:
+            groups.append({"params": list(self.masks.parameters()), "learning_rate_scale": 1.0})
+        return {"network": Player(groups=groups)}
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Progressive training: the masks that this epoch is for."""
+        if self.masks is not None and self.settings.progressive:
+            self.masks.set_epoch(epoch, epochs)
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        """The terms `ce` and, as the settings say, `verification` and `triplet`, of sharp and low-resolution images."""
+        settings, labels = self.settings, batch.labels.repeat(2)
+        levels = level_of_rate(torch.cat([torch.ones_like(batch.rates), batch.rates]), settings.rates)
+        descriptors = self._describe(torch.cat([batch.high, batch.low]), levels)
+        logits = self.network.classifier(self.network.dropout(descriptors))
+        terms = {"ce": label_smoothing_cross_entropy(logits, labels, settings.smoothing)}
+        if self.head is not None:
+            lengths = self.live.sum(dim=1)[levels] if settings.verification_pairs == "common" else None
+            loss = verification_loss(self.head, descriptors, labels, lengths)
+            terms["verification"] = settings.verification_weight * loss
+        if settings.triplet_weight > 0:
+            each = [batch_hard_triplet(half, batch.labels, settings.margin) for half in descriptors.chunk(2)]
+            terms["triplet"] = settings.triplet_weight * torch.stack(each).mean()
+        return terms
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        """Descriptors (N, feature_length), float32 or wider, zero in the parts that an image's level lacks."""
+        descriptors = self._describe(images, level_of_rate(rates, self.settings.rates))
+        return descriptors.to(torch.promote_types(descriptors.dtype, torch.float32))
+
+    def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
+        """Distances (Q, G) float32, each row on the parts that a query of its rate has: a matrix product a level."""
+        measure = squared_distances if self.settings.distance == "squared" else cosine_distances
+        levels = level_of_rate(query_rates.to(query.device), self.settings.rates)
+        distances = query.new_empty((len(query), len(gallery)), dtype=torch.float32)
+        for level, length in enumerate(self.lengths):
+            rows = (levels == level).nonzero().squeeze(1)
+            distances[rows] = measure(query[rows, :length], gallery[:, :length])
+        return distances
+
+    def mask_table(self) -> pd.DataFrame:
+        """What the masks learned, for figures.
+
+        Returns:
+            Columns position (timm's name), depth (0 nearest the input), level (1 the lowest), rate, channel, value in
+            (0, 1); no row without masks.
+        """
+        columns = ["position", "depth", "level", "rate", "channel", "value"]
+        rows = [
+            pd.DataFrame({"channel": range(len(mask)), "value": mask.numpy()}).assign(
+                position=position, depth=depth, level=level + 1, rate=self.settings.rates[-1 - level]
+            )
+            for depth, (position, values) in enumerate(self._mask_values().items())
+            for level, mask in enumerate(values)
+        ]
+        return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+
+    def _mask_values(self) -> dict[str, Tensor]:
+        return {} if self.masks is None else self.masks.values()
+
+    def _describe(self, images: Tensor, levels: Tensor) -> Tensor:
+        """(N, feature_length): the embedding, its parts above an image's level (N,) set to zero."""
+        network, masks = self.network, self.masks
+        pooled = network.backbone(images) if masks is None else masks(network.backbone, images, levels)
+        embedding: Tensor = network.normalisation(network.reduction(pooled))
+        return embedding * self.live[levels].to(embedding.dtype)
+
+
+def squared_distances(query: Tensor, gallery: Tensor) -> Tensor:
+    """Squared Euclidean distance of every pair: (Q, D), (G, D) -> (Q, G) float32, at least 0."""
+    query, gallery = query.float(), gallery.float()
+    centre = gallery.mean(dim=0)  # moving both changes no distance but loses fewer digits in the product
+    query, gallery = query - centre, gallery - centre
+    squares = query.square().sum(dim=1)[:, None] + gallery.square().sum(dim=1)
+    return torch.addmm(squares, query, gallery.T, alpha=-2).clamp(min=0)

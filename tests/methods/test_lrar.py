@@ -1,0 +1,436 @@
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
+from crreid.losses.cross_entropy import label_smoothing_cross_entropy
+from crreid.losses.triplet import batch_hard_triplet
+from crreid.losses.verification import verification_loss
+from crreid.methods.lrar import LRAR, ResolutionAdaptiveNetwork, level_of_rate
+from crreid.models.pooled_classifier import PooledClassifierSettings
+from crreid.models.resolution_masks import ResolutionMaskSettings
+
+RATES = (1.0, 2.0, 3.0, 4.0)
+# of timm: one block a stage, 0.4 million parameters
+NETWORK = PooledClassifierSettings(backbone="test_resnet", feature_length=16, dropout=0.0)
+FULL = LRAR(network=NETWORK, verification_hidden=8)
+LENGTH = replace(FULL, masks=None, verification_weight=0)
+BASELINE = replace(LENGTH, varying_length=False)
+ROWS = {
+    "Baseline": BASELINE,
+    "Length": LENGTH,
+    "Progressive masks": replace(BASELINE, masks=ResolutionMaskSettings()),
+    "Length + joint masks": replace(FULL, verification_weight=0, progressive=False),
+    "Length + progressive masks": replace(FULL, verification_weight=0),
+    "Length + verification": replace(FULL, masks=None),
+    "Length + joint masks + verification": replace(FULL, progressive=False),
+    "LRAR": FULL,
+}
+IDENTITIES = 3
+
+
+def build(settings: LRAR = FULL, seed: int = 0) -> ResolutionAdaptiveNetwork:
+    torch.manual_seed(seed)
+    return settings.build(IDENTITIES)
+
+
+def optimizer_of(method: ResolutionAdaptiveNetwork) -> torch.optim.SGD:
+    groups = method.players()["network"].groups
+    return torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1)
+
+
+def train(method: ResolutionAdaptiveNetwork, batch: PairBatch, steps: int = 2) -> None:
+    optimizer = optimizer_of(method.train())
+    for _ in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(method.losses(batch, "network").values())).sum().backward()
+        optimizer.step()
+
+
+def copied(method: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def batch() -> PairBatch:
+    """Two images of each of three identities, at rates that need every level."""
+    generator = torch.Generator().manual_seed(0)
+    high, noise = torch.randn(2, 6, 3, 32, 32, generator=generator)
+    return PairBatch(
+        high=high,
+        low=high + 0.5 * noise,
+        labels=torch.tensor([0, 0, 1, 1, 2, 2]),
+        cameras=torch.tensor([1, 2, 1, 2, 1, 2]),
+        rates=torch.tensor([2.0, 3.0, 4.0, 2.0, 3.0, 4.0]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate", "level"),
+    [(1, 3), (1.4, 3), (1.5, 2), (2, 2), (2.4, 2), (2.5, 1), (3, 1), (3.5, 0), (4, 0), (8, 0), (99, 0)],
+)
+def test_levels_of_rates_seen_and_unseen(rate: float, level: int) -> None:
+    found = level_of_rate(torch.tensor([rate]), RATES)
+    assert found.dtype == torch.int64
+    assert found.tolist() == [level]
+
+
+@settings(deadline=None)
+@given(
+    rates=st.lists(st.floats(1, 20, width=32), min_size=1, max_size=8),
+    levels=st.lists(st.integers(4, 40), min_size=1, max_size=5, unique=True),
+)
+def test_a_level_is_the_nearest_in_ratio(rates: list[float], levels: list[int]) -> None:
+    ascending = tuple(sorted(quarter / 4 for quarter in levels))
+    found = level_of_rate(torch.tensor(rates), ascending).tolist()
+    for rate, level in zip(rates, found, strict=True):
+        gaps = [abs(math.log(rate / other)) for other in reversed(ascending)]  # from the lowest level
+        assert gaps[level] == pytest.approx(min(gaps), abs=1e-6)
+        # the same for the proportion of the height that the paper speaks of
+        proportions = [abs(math.log((1 / rate) * other)) for other in reversed(ascending)]
+        assert proportions[level] == pytest.approx(min(proportions), abs=1e-6)
+    order = sorted(zip(rates, found, strict=True))
+    assert all(one[1] >= other[1] for one, other in pairwise(order))
+
+
+def test_half_way_the_lower_resolution_is_taken() -> None:
+    assert level_of_rate(torch.tensor([1.99, 2.0, 2.01]), (1.0, 4.0)).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("title", ROWS)
+def test_rows_of_the_ablation_have_their_terms(title: str, batch: PairBatch) -> None:
+    method = build(ROWS[title])
+    losses = method.losses(batch, "network")
+    assert ROWS[title].title == title
+    assert set(losses) == {"ce"} | ({"verification"} if "verification" in title or title == "LRAR" else set())
+    assert all(loss.ndim == 0 and loss.isfinite() and loss > 0 for loss in losses.values())
+    assert (method.masks is not None) == ("masks" in title or title == "LRAR")
+
+
+def test_defaults_are_the_papers() -> None:
+    with torch.device("meta"):
+        method = LRAR().build(751)
+    assert LRAR().title == "LRAR"
+    assert LRAR().backbone_name == "resnet50"
+    assert method.lengths == [512, 1024, 1536, 2048]
+    assert method.masks is not None
+    assert len(method.masks.positions) == 16
+    assert method.network.classifier.weight.shape == (751, 2048)
+
+
+def one_level() -> list[LRAR]:
+    return [BASELINE, replace(LENGTH, rates=(1,)), replace(BASELINE, rates=(1, 2))]
+
+
+@pytest.mark.parametrize("settings", one_level(), ids=["no length", "one level", "no length, two levels"])
+def test_with_one_level_it_equals_its_plain_baseline(settings: LRAR, batch: PairBatch) -> None:
+    """Through training: the same bytes as timm's ResNet with the head of the conventional rows and cross entropy."""
+    torch.manual_seed(0)
+    plain = replace(NETWORK).build(IDENTITIES)
+    method = build(settings)
+    assert equal(copied(method.network), copied(plain))
+    images, labels = torch.cat([batch.high, batch.low]), batch.labels.repeat(2)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1)
+    for _ in range(2):
+        optimizer.zero_grad(set_to_none=True)
+        label_smoothing_cross_entropy(plain(images).logits[0], labels, 0.0).backward()
+        optimizer.step()
+    train(method, batch)
+    assert equal(copied(method.network), copied(plain))
+    assert settings.title == "Baseline"
+    with torch.inference_mode():
+        found, expected = method.eval().embed(batch.low, batch.rates), plain.eval().embed(batch.low)
+    assert torch.equal(found, expected)
+    squares = torch.cdist(expected.double(), expected.double()).square()
+    torch.testing.assert_close(method.distances(found, found, batch.rates).double(), squares, rtol=1e-4, atol=1e-4)
+
+
+def test_terms_are_their_weights_times_the_losses_by_hand(batch: PairBatch) -> None:
+    settings = replace(FULL, verification_weight=0.7, smoothing=0.2)
+    method = build(settings).eval()
+    losses = method.losses(batch, "network")
+    assert method.head is not None
+    with torch.no_grad():
+        rates = torch.cat([torch.ones(6), batch.rates])
+        descriptors = method.embed(torch.cat([batch.high, batch.low]), rates)
+        labels, weight, bias = batch.labels.repeat(2), method.network.classifier.weight, method.network.classifier.bias
+        logits = torch.zeros(12, IDENTITIES)
+        for row, rate in enumerate(rates.tolist()):  # sub-classifiers of the live parts, one at a time
+            logits[row] += bias
+            for part in range(5 - int(rate)):
+                columns = slice(4 * part, 4 * part + 4)
+                logits[row] += weight[:, columns] @ descriptors[row, columns]
+        lengths = (4 * (5 - rates)).long()
+        expected = {
+            "ce": label_smoothing_cross_entropy(logits, labels, 0.2),
+            "verification": 0.7 * verification_loss(method.head, descriptors, labels, lengths),
+        }
+        padded = build(replace(settings, verification_pairs="padded")).eval().losses(batch, "network")
+    torch.testing.assert_close(dict(losses), expected, check_stride=False)
+    torch.testing.assert_close(padded["verification"], 0.7 * verification_loss(method.head, descriptors, labels))
+    assert padded["verification"] != losses["verification"]
+
+
+def test_triplets_are_of_the_sharp_and_of_the_low_images_apart(batch: PairBatch) -> None:
+    method = build(replace(LENGTH, triplet_weight=0.3, margin=5.0)).eval()
+    loss = method.losses(batch, "network")["triplet"]
+    with torch.no_grad():
+        sharp = batch_hard_triplet(method.embed(batch.high, torch.ones(6)), batch.labels, 5.0)
+        low = batch_hard_triplet(method.embed(batch.low, batch.rates), batch.labels, 5.0)
+    assert loss.item() == pytest.approx(0.3 * (sharp + low).item() / 2, rel=1e-4)
+
+
+def test_descriptors_end_where_the_level_does(batch: PairBatch) -> None:
+    method = build().eval()
+    with torch.inference_mode():
+        descriptors = method.embed(batch.low, batch.rates)
+    assert descriptors.shape == (6, 16)
+    assert descriptors.dtype == torch.float32
+    for row, rate in zip(descriptors, batch.rates.tolist(), strict=True):
+        length = 4 * (5 - int(rate))
+        assert (row[:length] != 0).all()
+        assert (row[length:] == 0).all()
+
+
+def test_sub_classifiers_above_the_level_get_no_gradient(batch: PairBatch) -> None:
+    method = build(LENGTH)
+    with torch.no_grad():
+        method.network.classifier.weight.normal_()
+    low = replace(batch, high=batch.low, rates=torch.full((6,), 4.0))
+    levels = level_of_rate(low.rates, RATES)
+    method.network.classifier(method._describe(low.low, levels)).square().sum().backward()
+    gradient = method.network.classifier.weight.grad
+    assert gradient is not None
+    assert gradient[:, :4].abs().sum() > 0
+    assert gradient[:, 4:].abs().sum() == 0
+    embedding = method.network.normalisation.weight.grad
+    assert embedding is not None
+    assert (embedding[4:] == 0).all()
+
+
+def descriptors_and_rates(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    query, gallery = torch.randn(7, 16, generator=generator), torch.randn(5, 16, generator=generator)
+    return query, gallery, torch.tensor([1.0, 4.0, 2.0, 3.0, 8.0, 1.5, 2.0])
+
+
+LIVE = [16, 4, 12, 8, 4, 12, 12]
+
+
+@pytest.mark.parametrize("distance", ["squared", "cosine"])
+def test_distances_equal_a_loop_over_pairs(distance: Any) -> None:
+    query, gallery, rates = descriptors_and_rates()
+    found = build(replace(LENGTH, distance=distance)).distances(query, gallery, rates)
+    expected = np.empty((7, 5))
+    for i, (one, length) in enumerate(zip(query.double().numpy(), LIVE, strict=True)):
+        for j, other in enumerate(gallery.double().numpy()):
+            a, b = one[:length], other[:length]
+            squared = float(((a - b) ** 2).sum())
+            cosine = 1 - float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+            expected[i, j] = squared if distance == "squared" else cosine
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("distance", ["squared", "cosine"])
+def test_blocks_above_the_querys_level_change_no_score(distance: Any) -> None:
+    query, gallery, rates = descriptors_and_rates()
+    method = build(replace(LENGTH, distance=distance))
+    before = method.distances(query, gallery, rates)
+    for row, length in enumerate(LIVE):
+        changed, others = query.clone(), gallery.clone()
+        changed[row, length:] += 100
+        others[:, length:] *= -3
+        after = method.distances(changed, others, rates)
+        assert torch.equal(after[row], before[row])
+        if length > 4:
+            others[:, length - 1] += 1
+            assert not torch.equal(method.distances(changed, others, rates)[row], before[row])
+    assert not torch.equal(method.distances(query, gallery, torch.full((7,), 4.0)), before)
+
+
+def test_near_duplicates_far_from_the_origin_keep_their_distance() -> None:
+    query, gallery, rates = descriptors_and_rates()
+    query, gallery = 100 + 0.01 * query, 100 + 0.01 * gallery
+    found = build(LENGTH).distances(query, gallery, rates)
+    for row, length in enumerate(LIVE):
+        exact = (query[row, :length].double() - gallery[:, :length].double()).square().sum(dim=1)
+        torch.testing.assert_close(found[row].double(), exact, rtol=0.01, atol=0)
+    same = build(LENGTH).distances(query, query, rates)
+    assert (same.diagonal() >= 0).all()
+    assert same.argmin(dim=1).tolist() == list(range(7))
+
+
+def test_a_mirror_added_to_each_descriptor_changes_scale_not_order() -> None:
+    query, gallery, rates = descriptors_and_rates()
+    method = build(LENGTH)
+    once, twice = method.distances(query, gallery, rates), method.distances(2 * query, 2 * gallery, rates)
+    torch.testing.assert_close(twice, 4 * once)
+
+
+def raw_masks(method: ResolutionAdaptiveNetwork) -> list[torch.Tensor]:
+    assert method.masks is not None
+    return [parameter.detach().clone() for parameter in method.masks.parameters()]
+
+
+def test_progressive_training_moves_one_mask_at_a_time_from_the_output(batch: PairBatch) -> None:
+    method = build().train()
+    optimizer = optimizer_of(method)
+    before = raw_masks(method)
+    for epoch in range(4):
+        method.start_epoch(epoch, 4)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(method.losses(batch, "network").values())).sum().backward()
+        optimizer.step()
+        after = raw_masks(method)
+        moved = [not torch.equal(one, other) for one, other in zip(before, after, strict=True)]
+        assert moved == [position == 3 - epoch for position in range(4)]
+        before = after
+
+
+def test_joint_training_moves_all_masks_from_the_start(batch: PairBatch) -> None:
+    method = build(ROWS["Length + joint masks + verification"])
+    method.start_epoch(0, 4)
+    before = raw_masks(method)
+    train(method, batch)
+    assert not any(torch.equal(one, other) for one, other in zip(before, raw_masks(method), strict=True))
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(batch: PairBatch) -> None:
+    """A fresh method with the trained state and the optimiser's, told the epoch, makes the same steps."""
+
+    def epochs(method: ResolutionAdaptiveNetwork, optimizer: torch.optim.SGD, numbers: range) -> None:
+        for epoch in numbers:
+            method.start_epoch(epoch, 4)
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(method.losses(batch, "network").values())).sum().backward()
+            optimizer.step()
+
+    whole, first, second = build().train(), build().train(), build(seed=7).train()
+    epochs(whole, optimizer_of(whole), range(4))
+    stopped = optimizer_of(first)
+    epochs(first, stopped, range(2))
+    resumed = optimizer_of(second)
+    second.load_trained_state(copied(first))
+    resumed.load_state_dict(stopped.state_dict())
+    epochs(second, resumed, range(2, 4))
+    assert equal(copied(second), copied(whole))
+
+
+def test_a_loaded_method_is_as_at_the_end_of_training(batch: PairBatch) -> None:
+    trained, loaded = build(), build(seed=3)
+    for epoch in range(2):
+        trained.start_epoch(epoch, 2)
+        train(trained, batch, steps=1)
+    loaded.load_trained_state({name: tensor.clone() for name, tensor in trained.trained_state().items()})
+    with torch.inference_mode():
+        expected = trained.eval().embed(batch.low, batch.rates)
+        assert torch.equal(loaded.eval().embed(batch.low, batch.rates), expected)
+
+
+@pytest.mark.parametrize("title", ROWS)
+def test_groups_hold_every_parameter_once_even_frozen(title: str) -> None:
+    method = build(ROWS[title])
+    method.start_epoch(3, 4)
+    assert list(method.players()) == ["network"]
+    found = [id(p) for group in method.players()["network"].groups for p in group["params"]]
+    assert sorted(found) == sorted(id(p) for p in method.parameters())
+
+
+def test_every_parameter_gets_a_gradient(batch: PairBatch) -> None:
+    method = build().train()
+    torch.stack(list(method.losses(batch, "network").values())).sum().backward()
+    assert all(parameter.grad is not None for parameter in method.parameters())
+
+
+def test_mask_table_lists_every_value_once() -> None:
+    method = build()
+    table = method.mask_table()
+    assert method.masks is not None
+    assert list(table.columns) == ["position", "depth", "level", "rate", "channel", "value"]
+    assert len(table) == 4 * (32 + 48 + 192 + 96)
+    assert table.groupby("level")["rate"].first().to_dict() == {1: 4, 2: 3, 3: 2, 4: 1}
+    assert table.groupby("depth")["position"].first().tolist() == list(method.masks.positions)
+    cell = table[(table.position == "layer2.0") & (table.level == 2) & (table.channel == 5)]
+    raw = dict(zip(method.masks.positions, method.masks.parameters(), strict=True))["layer2.0"][1, 5].item()
+    assert cell["value"].item() == pytest.approx(1 / (1 + math.exp(-raw)), rel=1e-5)
+    assert not table.duplicated(["position", "level", "channel"]).any()
+    assert len(build(LENGTH).mask_table()) == 0
+
+
+def test_the_level_of_a_rate_chooses_the_mask(batch: PairBatch) -> None:
+    method = build(ROWS["Progressive masks"]).eval()
+    with torch.inference_mode():
+        at = [method.embed(batch.low, torch.full((6,), rate)) for rate in (1.0, 2.0, 2.1, 4.0, 8.0)]
+    assert torch.equal(at[1], at[2])
+    assert torch.equal(at[3], at[4])
+    assert not torch.equal(at[0], at[1])
+
+
+def test_bfloat16_is_near_float32(batch: PairBatch) -> None:
+    method = build().eval()
+    with torch.no_grad():
+        exact = method.losses(batch, "network")
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = method.losses(batch, "network")
+            assert method.embed(batch.low, batch.rates).dtype == torch.float32
+    for name, loss in rough.items():
+        assert loss.dtype == torch.float32, name
+        assert loss.item() == pytest.approx(exact[name].item(), rel=0.03), name
+
+
+@pytest.mark.parametrize("title", ROWS)
+def test_losses_and_backward_pass_never_look_at_a_value(title: str, batch: PairBatch) -> None:
+    """On the device meta there are no values."""
+    method = build(replace(ROWS[title], triplet_weight=0.2)).to("meta")
+    method.start_epoch(1, 3)
+    nowhere = PairBatch(**{name: tensor.to("meta") for name, tensor in vars(batch).items()})
+    torch.stack(list(method.losses(nowhere, "network").values())).sum().backward()
+    assert all(p.grad is not None for p in method.network.parameters())
+
+
+def test_equal_seeds_give_equal_bytes(batch: PairBatch) -> None:
+    one, other = build(), build()
+    for method in (one, other):
+        method.start_epoch(0, 4)
+        train(method, batch)
+    assert equal(copied(one), copied(other))
+    assert not equal(copied(build()), copied(build(seed=1)))
+    assert torch.equal(build().network.reduction.weight, build(BASELINE).network.reduction.weight)
+
+
+def test_pretrained_weights_go_into_the_backbone() -> None:
+    method = build()
+    assert FULL.weights_targets(method) == (method.network.backbone,)
+    assert FULL.backbone_name == "test_resnet"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rates": ()}, "ascending"),
+        ({"rates": (2, 1)}, "ascending"),
+        ({"rates": (1, 1)}, "ascending"),
+        ({"rates": (0.5, 1)}, "at least 1"),
+        ({"rates": (1, 2, 3)}, "16 is no multiple of 3"),
+        ({"verification_weight": -1}, "verification_weight"),
+        ({"triplet_weight": -1}, "triplet_weight"),
+        ({"verification_pairs": "all"}, "common or padded, not 'all'"),
+        ({"distance": "euclidean"}, "squared or cosine, not 'euclidean'"),
+    ],
+)
+def test_bad_settings_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(FULL, **fields)

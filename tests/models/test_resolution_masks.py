@@ -1,0 +1,258 @@
+from typing import Any
+
+import pytest
+import timm
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from crreid.errors import InputError
+from crreid.models.resolution_masks import (
+    ResolutionMask,
+    ResolutionMasks,
+    ResolutionMaskSettings,
+    positions_in_training,
+)
+
+LEVELS = 4
+BLOCKS = ("layer1.0", "layer1.1", "layer2.0", "layer2.1", "layer3.0", "layer3.1", "layer4.0", "layer4.1")
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+PER_BLOCK = ResolutionMaskSettings()
+PER_STAGE = ResolutionMaskSettings(per="stage")
+
+
+def build(settings: ResolutionMaskSettings = PER_BLOCK, seed: int = 0) -> tuple[Any, ResolutionMasks]:
+    torch.manual_seed(seed)
+    backbone = timm.create_model("resnet18", num_classes=0)
+    return backbone, settings.build(backbone, LEVELS)
+
+
+def each(masks: ResolutionMasks) -> dict[str, ResolutionMask]:
+    return dict(zip(masks.positions, masks.masks, strict=True))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def levels() -> torch.Tensor:
+    return torch.tensor([0, 3, 1, 2, 3])
+
+
+@pytest.mark.parametrize(("settings", "positions"), [(PER_BLOCK, BLOCKS), (PER_STAGE, STAGES)], ids=["block", "stage"])
+def test_one_row_a_level_and_one_element_a_channel(
+    settings: ResolutionMaskSettings, positions: tuple[str, ...]
+) -> None:
+    masks = build(settings)[1]
+    channels = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
+    assert masks.positions == positions
+    shapes = {position: tuple(mask.raw.shape) for position, mask in each(masks).items()}
+    assert shapes == {position: (LEVELS, channels[position.split(".")[0]]) for position in positions}
+
+
+def test_resnet_50_has_sixteen_masks_of_15104_channels() -> None:
+    with torch.device("meta"):
+        masks = PER_BLOCK.build(timm.create_model("resnet50", num_classes=0), LEVELS)
+    assert len(masks.positions) == 16
+    assert sum(mask.numel() for mask in masks.parameters()) == LEVELS * (3 * 256 + 4 * 512 + 6 * 1024 + 3 * 2048)
+
+
+@pytest.mark.parametrize("settings", [PER_BLOCK, PER_STAGE], ids=["block", "stage"])
+def test_equals_hooks_that_scale_image_by_image(
+    settings: ResolutionMaskSettings, images: torch.Tensor, levels: torch.Tensor
+) -> None:
+    """The oracle: torch's own forward hooks on timm's modules, and the sum over one-hot levels of the paper."""
+    backbone, masks = build(settings)
+    backbone.eval()
+
+    def scale(mask: ResolutionMask) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            scaled = []
+            for picture, level in zip(output, levels.tolist(), strict=True):
+                one_hot = [float(k == level) for k in range(LEVELS)]
+                factor = sum(s * (1 / (1 + torch.exp(-row))) for s, row in zip(one_hot, mask.raw, strict=True))
+                scaled.append(picture * factor.view(-1, 1, 1))  # type: ignore[union-attr]
+            return torch.stack(scaled)
+
+        return hook
+
+    with torch.no_grad():
+        found = masks(backbone, images, levels)
+        handles = [
+            backbone.get_submodule(name).register_forward_hook(scale(mask)) for name, mask in each(masks).items()
+        ]
+        expected = backbone(images)
+        for handle in handles:
+            handle.remove()
+    assert found.shape == (5, 512)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(found, backbone(images), rtol=0.05)
+
+
+def test_masks_of_one_change_nothing(images: torch.Tensor, levels: torch.Tensor) -> None:
+    backbone, masks = build(ResolutionMaskSettings(initial_mean=1e4, initial_deviation=0))
+    backbone.eval()
+    assert torch.equal(masks(backbone, images, levels), backbone(images))
+
+
+def test_an_image_gets_the_mask_of_its_level_alone(images: torch.Tensor, levels: torch.Tensor) -> None:
+    backbone, masks = build()
+    backbone.eval()
+    before = masks(backbone, images, levels)
+    with torch.no_grad():
+        each(masks)["layer2.1"].raw[3] -= 2
+    after = masks(backbone, images, levels)
+    changed = (before != after).any(dim=1)
+    assert changed.tolist() == (levels == 3).tolist()
+    torch.stack([after[:1].sum()]).sum().backward()  # of level 0
+    gradient = each(masks)["layer2.1"].raw.grad
+    assert gradient is not None
+    assert gradient.abs().sum(dim=1).gt(0).tolist() == [True, False, False, False]
+
+
+def test_gradient_of_a_mask_by_finite_differences() -> None:
+    mask = ResolutionMask(3, 2, 0.0, 1.0).double()
+    maps = torch.randn(4, 2, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    levels = torch.tensor([2, 0, 2, 1])
+
+    def scaled(maps: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = torch.func.functional_call(mask, {"raw": raw}, (maps, levels))
+        return result
+
+    assert torch.autograd.gradcheck(scaled, [maps.requires_grad_(), mask.raw.detach().requires_grad_()])
+
+
+def test_half_precision_and_memory_format_stay() -> None:
+    mask = ResolutionMask(LEVELS, 8, 0.0, 1.0)
+    maps = torch.randn(2, 8, 4, 3).bfloat16().contiguous(memory_format=torch.channels_last)
+    scaled = mask(maps, torch.tensor([0, 1]))
+    assert scaled.dtype == torch.bfloat16
+    assert scaled.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_initial_values_are_normal_and_follow_from_the_seed() -> None:
+    settings = ResolutionMaskSettings(initial_mean=-1.0, initial_deviation=0.5)
+    values = torch.cat([mask.raw.detach().flatten() for mask in each(build(settings)[1]).values()])
+    assert values.mean().item() == pytest.approx(-1, abs=0.03)
+    assert values.std().item() == pytest.approx(0.5, abs=0.03)
+    again = torch.cat([mask.raw.detach().flatten() for mask in each(build(settings)[1]).values()])
+    assert torch.equal(values, again)
+    other = torch.cat([mask.raw.detach().flatten() for mask in each(build(settings, seed=1)[1]).values()])
+    assert not torch.equal(values, other)
+
+
+def test_values_are_the_sigmoids_by_position() -> None:
+    masks = build()[1]
+    values = masks.values()
+    assert tuple(values) == BLOCKS
+    for position, mask in each(masks).items():
+        expected = 1 / (1 + torch.exp(-mask.raw.detach()))
+        torch.testing.assert_close(values[position], expected)
+        assert not values[position].requires_grad
+
+
+@given(positions=st.integers(1, 40), epochs=st.integers(1, 80))
+def test_positions_take_their_turns_from_the_output_downwards(positions: int, epochs: int) -> None:
+    turns = [positions_in_training(positions, epoch, epochs) for epoch in range(epochs)]
+    assert turns[0].stop == positions
+    assert turns[-1].start == 0
+    assert all(len(turn) > 0 for turn in turns)
+    distinct = list(dict.fromkeys(turns))
+    assert len(distinct) == min(positions, epochs)
+    assert [position for turn in reversed(distinct) for position in turn] == list(range(positions))
+    shares = [turns.count(turn) for turn in distinct]
+    assert max(shares) - min(shares) <= 1
+    assert max(map(len, distinct)) - min(map(len, distinct)) <= 1
+    if epochs >= positions:
+        assert all(len(turn) == 1 for turn in turns)
+
+
+def test_sixteen_positions_in_seventyone_epochs() -> None:
+    turns = [positions_in_training(16, epoch, 71) for epoch in range(71)]
+    assert turns[:6] == [range(15, 16)] * 5 + [range(14, 15)]
+    assert turns[-5:] == [range(1, 2)] + [range(0, 1)] * 4
+
+
+def test_masks_whose_turn_has_not_come_change_nothing(images: torch.Tensor, levels: torch.Tensor) -> None:
+    backbone, masks = build()
+    backbone.eval()
+    masks.set_epoch(2, 8)  # layer3.1 learns
+    before = masks(backbone, images, levels)
+    with torch.no_grad():
+        for position in BLOCKS[:5]:
+            each(masks)[position].raw.add_(9)
+    assert torch.equal(masks(backbone, images, levels), before)
+    with torch.no_grad():
+        each(masks)["layer3.1"].raw.add_(9)
+    assert not torch.equal(masks(backbone, images, levels), before)
+
+
+def test_masks_of_frozen_positions_do_not_move_over_real_steps(images: torch.Tensor, levels: torch.Tensor) -> None:
+    """With momentum and weight decay, from a phase in which they did move; and those to come do not move either."""
+    torch.manual_seed(0)
+    backbone = timm.create_model("test_resnet", num_classes=0)
+    masks = PER_BLOCK.build(backbone, LEVELS)
+    optimizer = torch.optim.SGD(
+        [*backbone.parameters(), *masks.parameters()], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1
+    )
+
+    def moved(epoch: int) -> dict[str, bool]:
+        masks.set_epoch(epoch, 4)
+        before = {position: mask.raw.detach().clone() for position, mask in each(masks).items()}
+        weights = backbone.layer1[0].conv1.weight.detach().clone()
+        for _ in range(2):
+            optimizer.zero_grad(set_to_none=True)
+            masks(backbone, images, levels).square().mean().backward()
+            optimizer.step()
+        assert not torch.equal(backbone.layer1[0].conv1.weight, weights)
+        return {position: not torch.equal(mask.raw, before[position]) for position, mask in each(masks).items()}
+
+    for epoch in range(4):
+        active = masks.positions[3 - epoch]
+        assert moved(epoch) == {position: position == active for position in masks.positions}, epoch
+
+
+def test_all_are_applied_and_learn_until_told_otherwise_and_after_loading(
+    images: torch.Tensor, levels: torch.Tensor
+) -> None:
+    backbone, masks = build()
+    backbone.eval()
+    for epoch in range(8):
+        masks.set_epoch(epoch, 8)
+    trained = masks(backbone, images, levels)
+    state = {name: tensor.clone() for name, tensor in masks.state_dict().items()}
+    fresh = PER_BLOCK.build(backbone, LEVELS)
+    assert all(parameter.requires_grad for parameter in fresh.parameters())
+    assert not torch.equal(fresh(backbone, images, levels), trained)
+    fresh.load_state_dict(state)
+    assert torch.equal(fresh(backbone, images, levels), trained)
+
+
+def test_runs_on_the_device_meta() -> None:
+    backbone, masks = build()
+    pooled = masks.to("meta")(
+        backbone.to("meta"), torch.zeros(2, 3, 32, 32, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
+    )
+    pooled.sum().backward()
+    assert all(parameter.grad is not None for parameter in masks.parameters())
+
+
+def test_only_residual_networks_of_timm_take_masks() -> None:
+    backbone = timm.create_model("hrnet_w18_small", num_classes=0)
+    with pytest.raises(InputError, match=r"ResNet of timm, e\.g\. resnet50, not of HighResolutionNet"):
+        PER_BLOCK.build(backbone, LEVELS)
+
+
+@pytest.mark.parametrize(("fields", "message"), [({"per": "layer"}, "per 'layer'"), ({"initial_deviation": -1}, "-1")])
+def test_bad_settings_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ResolutionMaskSettings(**fields)
+
+
+def test_images_of_another_shape_are_refused(levels: torch.Tensor) -> None:
+    backbone, masks = build()
+    with pytest.raises(InputError, match="expects images of shape"):
+        masks(backbone, torch.zeros(3, 32, 32), levels)
