@@ -1,0 +1,350 @@
+"""CAD-Net: features that hide the resolution, an image recovered from them, and identities from both; CAD-Net++, RAIN.
+
+Source: Li et al., "Recover and Identify: A Generative Dual Model for Cross-Resolution Person Re-Identification", ICCV
+2019. E encodes images of either resolution to f, D_F must not tell which; G decodes f to a high-resolution image, D_I
+must not tell it from a real one; F encodes the recovered image to g; C classifies v = [f, g]. The loss is L_cls +
+lambda_F L_adv^{D_F} + lambda_rec L_rec + lambda_I L_adv^{D_I}, which D_F and D_I maximise and all others minimise.
+
+No code of it is public, and only its formulas, tables and figures could be read. What is general knowledge of it and
+may be wrong is said at the settings. Ours, because no source speaks of it: in every term both resolutions are added,
+not averaged, as the formula of L_rec prints it; both pass E, G and F as one batch, so that batch normalisation sees in
+training the mixture that it meets in testing; descriptors are compared by their cosine, as everywhere here.
+
+RAIN (Chen et al., AAAI 2019) has no F and D_I, and discriminators at several depths: `rain_settings`. CAD-Net++ (Li et
+al., arXiv 2002.09274) adds those depths to CAD-Net, and a consistency of features: `cad_net_plus_plus_settings`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from crreid.data.pairs import PairBatch
+from crreid.distributed import gathered, processes
+from crreid.errors import InputError
+from crreid.losses.adversarial import AdversarialKind, check_kind, deceiver_loss, discriminator_loss
+from crreid.losses.cross_entropy import label_smoothing_cross_entropy
+from crreid.losses.precision import at_least_float32, without_autocast
+from crreid.losses.restoration import restoration_loss
+from crreid.losses.triplet import batch_hard_triplet
+from crreid.methods.method import Method, Player, parameter_group
+from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoderSettings
+from crreid.models.discriminators import DiscriminatorSettings
+from crreid.models.image_decoder import ImageDecoderSettings
+
+__all__ = ["CADNet", "CrossResolutionAdversarialNetwork", "cad_net_plus_plus_settings", "rain_settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CADNet:
+    """Which networks, which losses with which weights; a weight of 0 leaves out the term and who only serves it.
+
+    Attributes:
+        encoder: E, and F of the same shape with weights of its own.
+        decoder: G.
+        discriminators: D_F and D_I.
+        classification_weight: Of L_cls. At 0 the rows without it: F stays as it started.
+        feature_adversary_weight: lambda_F. All weights of 1 are a guess; the paper's values could not be read.
+        restoration_weight: lambda_rec.
+        image_adversary_weight: lambda_I.
+        consistency_weight: Of the L1 distance between F's maps of recovered and of real images, in CAD-Net++ by general
+            knowledge only; the real image's map is a fixed aim (ours).
+        adversary_stages: Depths of E that D_F judges, one discriminator each, losses added: 0 the stem, 4 the last one,
+            f. Several in RAIN and CAD-Net++; which ones is not known.
+        recovery: Whether there is F; without it v = f, as in RAIN.
+        labelled_fraction: Share of the training identities whose labels are used: those of the smallest indices. All
+            others only have the other losses. Batches are still drawn by identity.
+        margin: Of the triplets, in units of the pooled features. 2 by general knowledge of the paper.
+        triplet_weight: Of the triplets within L_cls; the paper adds them to the cross entropy as they are.
+        smoothing: Of the cross entropy's labels; not in the paper.
+        adversarial_loss: `log` as printed; the others, like spectral norm, for trainings that find no balance.
+        learning_rate_scale: Of E, G and F against the schedule's rate. A schedule at 1e-2 then has 1e-3, for C 1e-2 and
+            for the discriminators 1e-4: the paper's proportions, of which little is known.
+        classifier_learning_rate_scale: Of C.
+        discriminator_learning_rate_scale: Of D_F and D_I, by Adam.
+    """
+
+    encoder: CrossResolutionEncoderSettings = field(default_factory=CrossResolutionEncoderSettings)
+    decoder: ImageDecoderSettings = field(default_factory=ImageDecoderSettings)
+    discriminators: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
+    classification_weight: float = 1.0
+    feature_adversary_weight: float = 1.0
+    restoration_weight: float = 1.0
+    image_adversary_weight: float = 1.0
+    consistency_weight: float = 0.0
+    adversary_stages: tuple[int, ...] = (4,)
+    recovery: bool = True
+    labelled_fraction: float = 1.0
+    margin: float = 2.0
+    triplet_weight: float = 1.0
+    smoothing: float = 0.0
+    adversarial_loss: AdversarialKind = "log"
+    learning_rate_scale: float = 0.1
+    classifier_learning_rate_scale: float = 1.0
+    discriminator_learning_rate_scale: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Raises InputError naming the first setting that cannot be used."""
+        check_kind(self.adversarial_loss)
+        stages = self.adversary_stages
+        if not stages or len(set(stages)) < len(stages) or not set(stages) <= set(range(len(REDUCTIONS))):
+            raise InputError(f"adversary_stages must be one or more of 0 to 4, each once, not {stages}")
+        if not 0 < self.labelled_fraction <= 1:
+            raise InputError(f"labelled_fraction must lie in (0, 1], not {self.labelled_fraction}")
+        if self.consistency_weight and not self.recovery:
+            raise InputError("consistency_weight compares features of F, which is left out; expected recovery=True")
+        if not (self.classification_weight or self.restoration_weight or self.consistency_weight):
+            raise InputError("with no classification, restoration or consistency only adversaries would be left")
+
+    @property
+    def title(self) -> str:
+        """E.g. `CAD-Net`, `CAD-Net without D_I`, `RAIN`."""
+        plus = len(self.adversary_stages) > 1 or self.consistency_weight > 0
+        name = ("CAD-Net++" if plus else "CAD-Net") if self.recovery else "RAIN"
+        image_weight = self.image_adversary_weight if self.recovery else 1.0
+        weights = (self.classification_weight, self.feature_adversary_weight, self.restoration_weight, image_weight)
+        names = zip(("L_cls", "D_F", "L_rec", "D_I"), weights, strict=True)
+        if without := ", ".join(term for term, weight in names if weight == 0):
+            name += f" without {without}"
+        return name if self.labelled_fraction == 1 else f"{name} ({100 * self.labelled_fraction:g} % labelled)"
+
+    def build(self, identities: int, teacher: Method | None = None) -> CrossResolutionAdversarialNetwork:
+        """Fresh networks; `teacher` is not used."""
+        return CrossResolutionAdversarialNetwork(self, identities)
+
+    @property
+    def backbone_name(self) -> str:
+        """E's and F's name in timm."""
+        return self.encoder.backbone
+
+    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
+        """E and F take the same pretrained weights."""
+        assert isinstance(method, CrossResolutionAdversarialNetwork)
+        encoders = (method.encoder, method.recovered_encoder)
+        return tuple(encoder.backbone for encoder in encoders if encoder is not None)
+
+
+def rain_settings() -> CADNet:
+    """RAIN (Chen et al., AAAI 2019): one encoder, judged at each of its four stages, and a decoder; no F, no D_I.
+
+    Its abstract names the adversarial, end-to-end and semi-supervised learning; the rest is general knowledge of it.
+    """
+    return CADNet(recovery=False, image_adversary_weight=0.0, adversary_stages=(1, 2, 3, 4))
+
+
+def cad_net_plus_plus_settings() -> CADNet:
+    """CAD-Net++ (Li et al., arXiv 2002.09274) as far as is known: D_F at each of E's four stages, and consistency.
+
+    Both additions are general knowledge of it; which stages and which weight is a guess.
+    """
+    return CADNet(adversary_stages=(1, 2, 3, 4), consistency_weight=1.0)
+
+
+class _Shown(NamedTuple):
+    """What discriminators are shown of N pairs, detached: E's maps at their stages, G's images; HR first, then LR."""
+
+    batch: PairBatch
+    features: tuple[Tensor, ...]
+    recovered: Tensor | None
+
+
+class CrossResolutionAdversarialNetwork(Method):
+    """E, G, F and C against D_F and D_I."""
+
+    def __init__(self, settings: CADNet, identities: int) -> None:
+        """Builds the networks for so many training identities, labelled or not."""
+        super().__init__()
+        if identities < 1:
+            raise InputError(f"{settings.title} needs at least one training identity, not {identities}")
+        self.settings = settings
+        # rounded first: 0.7 x 10 is a little more than 7
+        self.labelled_identities = max(1, math.ceil(round(settings.labelled_fraction * identities, 6)))
+        self.encoder = settings.encoder.build()
+        recovers = settings.recovery or settings.restoration_weight > 0 or settings.image_adversary_weight > 0
+        self.decoder = settings.decoder.build(self.encoder.channels) if recovers else None
+        self.recovered_encoder = settings.encoder.build() if settings.recovery else None
+        length = self.encoder.channels[-1] * (2 if settings.recovery else 1)
+        self.classifier = nn.Linear(length, self.labelled_identities)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.zeros_(self.classifier.bias)
+        make, self.feature_discriminators, self.image_discriminator = settings.discriminators, None, None
+        if settings.feature_adversary_weight > 0:
+            shapes = [(self.encoder.channels[stage], 4 - stage) for stage in settings.adversary_stages]
+            self.feature_discriminators = nn.ModuleList(make.build_for_features(*shape) for shape in shapes)
+        if settings.image_adversary_weight > 0:
+            self.image_discriminator = make.build_for_images()
+        self._shown: _Shown | None = None
+
+    def players(self) -> dict[str, Player]:
+        """E, G, F and C first: the discriminators then judge what these have just made, and E and G run once a step."""
+        settings = self.settings
+        learners: list[nn.Module | None] = [self.encoder, self.decoder]
+        if settings.classification_weight > 0 or settings.consistency_weight > 0:
+            learners.append(self.recovered_encoder)
+        groups = [parameter_group(each, settings.learning_rate_scale) for each in learners if each is not None]
+        if settings.classification_weight > 0:
+            groups.append(parameter_group(self.classifier, settings.classifier_learning_rate_scale))
+        players = {"generator": Player(groups=groups)}
+        judges = {"feature": self.feature_discriminators, "image": self.image_discriminator}
+        for kind, judge in judges.items():
+            if judge is not None:
+                groups = [parameter_group(judge, settings.discriminator_learning_rate_scale)]
+                players[f"{kind}_discriminator"] = Player(groups=groups, optimizer="adam")
+        return players
+
+    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
+        """The weighted terms of L for the generator, and for a discriminator its own, not weighted.
+
+        A discriminator judges what the generator's turn with this very batch has made; without one E and G run again.
+        """
+        if player == "generator":
+            return self._generator_losses(batch)
+        if self._shown is None or self._shown.batch is not batch:
+            with torch.no_grad():
+                self._encode(batch)
+        assert self._shown is not None
+        kind = self.settings.adversarial_loss
+        if player == "feature_discriminator":
+            assert self.feature_discriminators is not None
+            pairs = zip(self.feature_discriminators, self._shown.features, strict=True)
+            judged = [judge(features).chunk(2) for judge, features in pairs]
+            return {"d_f": _total(discriminator_loss(high, low, kind) for high, low in judged)}
+        assert self.image_discriminator is not None
+        assert self._shown.recovered is not None
+        real, fakes = self.image_discriminator(batch.high), self.image_discriminator(self._shown.recovered).chunk(2)
+        # the real images count twice, as in the paper's sum over both reconstructions
+        return {"d_i": _total(discriminator_loss(real, fake, kind) for fake in fakes)}
+
+    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
+        """Averages of f and g in a row, (N, 2 d), whatever the rate; f alone without F."""
+        features = self.encoder(images)
+        parts = [_pooled(features[-1])]
+        if self.recovered_encoder is not None and self.decoder is not None:
+            parts.append(_pooled(self.recovered_encoder(self.decoder(features, images))[-1]))
+        return torch.cat(parts, dim=1)
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        """G(E(images)), (N, 3, H, W)."""
+        return None if self.decoder is None else self.decoder(self.encoder(images), images).float()
+
+    def parts(self) -> dict[str, slice]:
+        """`f` and `g`; none without F."""
+        length = self.encoder.channels[-1]
+        return {} if self.recovered_encoder is None else {"f": slice(0, length), "g": slice(length, 2 * length)}
+
+    def _encode(self, batch: PairBatch) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """E's maps and G's images of the batch, high resolution first; keeps what the discriminators need."""
+        images = torch.cat([batch.high, batch.low])
+        features = self.encoder(images)
+        recovered = None if self.decoder is None else self.decoder(features, images)
+        self._shown = _Shown(
+            batch=batch,
+            features=tuple(features[stage].detach() for stage in self.settings.adversary_stages),
+            recovered=None if recovered is None else recovered.detach(),
+        )
+        return features, recovered
+
+    def _generator_losses(self, batch: PairBatch) -> dict[str, Tensor]:
+        settings, terms = self.settings, dict[str, Tensor]()
+        features, recovered = self._encode(batch)
+        parts = [_pooled(features[-1])]
+        if self.recovered_encoder is not None and (settings.classification_weight or settings.consistency_weight):
+            assert recovered is not None
+            # real images in one batch with the recovered: compared where batch normalisation treats them alike
+            real = [batch.high] if settings.consistency_weight > 0 else []
+            encoded = self.recovered_encoder(torch.cat([recovered, *real]))[-1]
+            parts.append(_pooled(encoded[: len(recovered)]))
+            if real:
+                *maps, aim = encoded.chunk(3)
+                distance = _total(restoration_loss(each, aim.detach()) for each in maps)  # the same L1, of maps
+                terms["consistency"] = settings.consistency_weight * distance
+        if settings.classification_weight > 0:
+            terms |= self._identity_terms(torch.cat(parts, dim=1), batch.labels)
+        if self.feature_discriminators is not None:
+            judges = zip(self.feature_discriminators, settings.adversary_stages, strict=True)
+            pairs = [_judged(judge, features[stage]).chunk(2) for judge, stage in judges]
+            loss = _total(deceiver_loss(low, high, settings.adversarial_loss) for high, low in pairs)
+            terms["adv_f"] = settings.feature_adversary_weight * loss
+        if settings.restoration_weight > 0 and recovered is not None:
+            loss = _total(restoration_loss(images, batch.high) for images in recovered.chunk(2))
+            terms["rec"] = settings.restoration_weight * loss
+        if self.image_discriminator is not None and recovered is not None:
+            fakes = _judged(self.image_discriminator, recovered).chunk(2)
+            loss = _total(deceiver_loss(fake, kind=settings.adversarial_loss) for fake in fakes)
+            terms["adv_i"] = settings.image_adversary_weight * loss
+        return terms
+
+    def _identity_terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """L_cls: cross entropy and triplets within each resolution, of v (2 N, D) and the labels (N,)."""
+        settings = self.settings
+        known = None if settings.labelled_fraction == 1 else labels < self.labelled_identities
+        cross_entropy, triplet = [], []
+        for points, logits in zip(embeddings.chunk(2), self.classifier(embeddings).chunk(2), strict=True):
+            if known is None:
+                cross_entropy.append(label_smoothing_cross_entropy(logits, labels, settings.smoothing))
+                triplet.append(batch_hard_triplet(points, labels, settings.margin))
+            else:
+                cross_entropy.append(_labelled_cross_entropy(logits, labels, known, settings.smoothing))
+                triplet.append(_labelled_triplet(points, labels, known, settings.margin))
+        weight = settings.classification_weight
+        return {"ce": weight * _total(cross_entropy), "triplet": weight * settings.triplet_weight * _total(triplet)}
+
+
+def _labelled_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross entropy averaged over the images whose label is known; 0 where there are none.
+
+    `logits` (N, M) are for the M labelled identities, `labels` (N,) int64 are less than M where `known` (N,) bool is
+    set and not read elsewhere.
+    """
+    with without_autocast(logits):
+        targets = torch.where(known, labels, 0)  # any class will do for what is not counted
+        wide = at_least_float32(logits)
+        each = nn.functional.cross_entropy(wide, targets, reduction="none", label_smoothing=smoothing)
+        return _mean_where(known, each)
+
+
+def _labelled_triplet(embeddings: Tensor, labels: Tensor, known: Tensor, margin: float) -> Tensor:
+    """`batch_hard_triplet` among the images whose label is known: the others are neither anchor, positive nor negative.
+
+    Averaged over the anchors that have a negative; 0 where there are none, as with one labelled identity in a batch.
+    `embeddings` are (N, D), `labels` (N,) int64, `known` (N,) bool, the margin in the units of the embeddings.
+    """
+    with without_autocast(embeddings):
+        points = at_least_float32(embeddings)
+        candidates, others = gathered(points), gathered(torch.where(known, labels, -1))
+        distances = torch.cdist(points, candidates, compute_mode="donot_use_mm_for_euclid_dist")
+        same = labels[:, None] == others
+        positive, negative = known[:, None] & same, known[:, None] & ~same & (others >= 0)
+        farthest_positive = distances.masked_fill(~positive, -torch.inf).max(dim=1).values
+        nearest_negative = distances.masked_fill(~negative, torch.inf).min(dim=1).values
+        # minus infinity without a positive or a negative, which is clamped with no gradient
+        each = (margin + farthest_positive - nearest_negative).clamp(min=0)
+        return _mean_where(negative.any(dim=1), each)
+
+
+def _total(losses: Iterable[Tensor]) -> Tensor:
+    return torch.stack([*losses]).sum()
+
+
+def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
+    """Mean of the values (N,) where `chosen` (N,) is set, else 0; an index by the mask would wait for the device."""
+    counted = gathered(chosen.float()).sum() / processes().count  # a process's share, since gradients are averaged
+    return torch.where(chosen, values, 0).sum() / counted.clamp(min=1 / processes().count)
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    """Averages over the map: (N, C, h, w) -> (N, C), float32 or wider."""
+    return at_least_float32(maps).mean(dim=(2, 3))
+
+
+def _judged(discriminator: nn.Module, inputs: Tensor) -> Tensor:
+    """The discriminator's logits; gradients flow to the inputs and not to its weights, nor are they computed."""
+    weights = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+    logits: Tensor = functional_call(discriminator, weights, (inputs,))
+    return logits

@@ -1,0 +1,84 @@
+"""Cross-resolution encoder: a ResNet that hands out the maps of all its stages.
+
+Source: CAD-Net (Li et al., "Recover and Identify", ICCV 2019): E takes images of either resolution at one size to f,
+of h x w x d numbers, and has skip connections to the decoder; F, the encoder of recovered images, gives g of f's size.
+That both are ImageNet ResNet-50 without shared weights is general knowledge of the paper, not read in it. Here both are
+this class, and f and g are the map of the last stage, a thirty-second of the image. Backbone from timm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from crreid.errors import InputError
+from crreid.models.images import check_images
+
+__all__ = ["REDUCTIONS", "CrossResolutionEncoder", "CrossResolutionEncoderSettings"]
+
+REDUCTIONS = (2, 4, 8, 16, 32)
+"""How many times smaller than the image the maps are: the stem's, then those of the four residual stages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossResolutionEncoderSettings:
+    """Shape of the network.
+
+    Attributes:
+        backbone: A ResNet of timm with four residual stages, e.g. `resnet50`, `resnet18`.
+    """
+
+    backbone: str = "resnet50"
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a backbone that timm does not have."""
+        if not timm.is_model(self.backbone):
+            raise InputError(f"timm has no backbone {self.backbone!r}; expected a ResNet, e.g. resnet50")
+
+    def build(self) -> CrossResolutionEncoder:
+        """The network with random weights."""
+        return CrossResolutionEncoder(self)
+
+
+class CrossResolutionEncoder(nn.Module):
+    """Images to the maps of five depths, the last one the feature."""
+
+    backbone: Any  # untyped on purpose: timm's modules are
+
+    def __init__(self, settings: CrossResolutionEncoderSettings) -> None:
+        """Builds the network with random weights; nothing is downloaded.
+
+        Raises:
+            InputError: The backbone has no maps of these depths.
+        """
+        super().__init__()
+        self.settings = settings
+        try:
+            self.backbone = timm.create_model(settings.backbone, pretrained=False, features_only=True)
+            reductions = tuple(self.backbone.feature_info.reduction())
+        except (RuntimeError, AttributeError):  # of networks that have no maps
+            reductions = ()
+        if reductions != REDUCTIONS:
+            raise InputError(
+                f"backbone {settings.backbone!r} has no maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size; "
+                "expected a ResNet, e.g. resnet50"
+            )
+        self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encodes images.
+
+        Args:
+            images: (N, 3, height, width) float, RGB, ImageNet-normalised, sides in multiples of 32 pixels.
+
+        Returns:
+            Five maps (N, `channels[i]`, height / REDUCTIONS[i], width / REDUCTIONS[i]); the last one is f (or g).
+
+        Raises:
+            InputError: The images have another shape.
+        """
+        check_images("the encoder", images, REDUCTIONS[-1])
+        return tuple(self.backbone(images))

@@ -1,0 +1,113 @@
+"""Image decoder: from the features of an encoder back to a high-resolution image.
+
+Source: G of CAD-Net (Li et al., "Recover and Identify", ICCV 2019), which recovers the image from f with skip
+connections from E. That its blocks are residual and double the size, in the style of Miyato & Koyama (ICLR 2018), is
+general knowledge of the paper, not read in it; how wide they are and how the skips join is known from nowhere. Here the
+widths are Miyato & Koyama's, and a 1 x 1 convolution of the encoder's map is added after each block but the last.
+
+Differs from Miyato & Koyama: no class conditions; the image is in the normalised space of the networks, so that there
+is no tanh; a block's shortcut is convolved before it is enlarged, the same numbers for a quarter of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from crreid.errors import InputError
+
+__all__ = ["ImageDecoder", "ImageDecoderSettings"]
+
+MULTIPLES = (16, 8, 4, 2, 1)
+"""Width of each block in multiples of the last one's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDecoderSettings:
+    """Shape of the network.
+
+    Attributes:
+        width: Channels of the last block, at the image's full size; the four before have 2, 4, 8 and 16 times as many.
+        add_input: Predict what the input image lacks, starting from nothing, instead of the whole image. In no source:
+            for trainings that are too short to learn to draw. Recovered images then no longer come from features alone.
+    """
+
+    width: int = 64
+    add_input: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a width below 1."""
+        if self.width < 1:
+            raise InputError(f"the decoder's width must be at least 1, not {self.width}")
+
+    def build(self, channels: Sequence[int]) -> ImageDecoder:
+        """The network with random weights, for an encoder whose maps have so many channels."""
+        return ImageDecoder(self, channels)
+
+
+class ImageDecoder(nn.Module):
+    """Five blocks that double the size, the encoder's maps joining on the way, and a convolution to RGB."""
+
+    def __init__(self, settings: ImageDecoderSettings, channels: Sequence[int]) -> None:
+        """Builds the network with random weights.
+
+        Args:
+            settings: Shape of the network.
+            channels: Of the encoder's five maps, the largest map first.
+        """
+        super().__init__()
+        self.settings = settings
+        *sides, deepest = channels
+        widths = [settings.width * multiple for multiple in MULTIPLES]
+        self.blocks = nn.ModuleList(
+            _UpBlock(before, after) for before, after in zip([deepest, *widths[:-1]], widths, strict=True)
+        )
+        self.skips = nn.ModuleList(
+            nn.Conv2d(side, width, kernel_size=1) for side, width in zip(reversed(sides), widths[:-1], strict=True)
+        )
+        self.last = nn.Conv2d(settings.width, 3, kernel_size=3, padding=1)
+        self.to_image = nn.Sequential(nn.BatchNorm2d(settings.width), nn.ReLU(inplace=True), self.last)
+        if settings.add_input:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Recovers images.
+
+        Args:
+            features: The encoder's five maps, the largest first, each half as high and wide as the one before.
+            images: What was encoded, (N, 3, height, width); read only where `add_input` is set.
+
+        Returns:
+            (N, 3, height, width), ImageNet-normalised and not clamped.
+        """
+        *sides, x = features
+        for block, skip, side in zip(self.blocks, self.skips, reversed(sides), strict=False):
+            x = block(x) + skip(side)
+        recovered: Tensor = self.to_image(self.blocks[-1](x))
+        return recovered + images if self.settings.add_input else recovered
+
+
+class _UpBlock(nn.Module):
+    """Normalisation, ReLU, doubling, convolution, and the same again without doubling; a 1 x 1 shortcut around it."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.enter = nn.Sequential(nn.BatchNorm2d(before), nn.ReLU())
+        self.first = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
+        self.then = nn.Sequential(
+            nn.BatchNorm2d(after), nn.ReLU(inplace=True), nn.Conv2d(after, after, kernel_size=3, padding=1)
+        )
+        self.shortcut = nn.Conv2d(before, after, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, before, h, w) -> (N, after, 2 h, 2 w)."""
+        body: Tensor = self.then(self.first(_doubled(self.enter(x))))
+        return body + _doubled(self.shortcut(x))
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return interpolate(x, scale_factor=2, mode="nearest")

@@ -1,0 +1,412 @@
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, l1_loss, softplus
+
+from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
+from crreid.losses.triplet import batch_hard_triplet
+from crreid.methods.cad_net import (
+    CADNet,
+    CrossResolutionAdversarialNetwork,
+    _labelled_cross_entropy,
+    _labelled_triplet,
+    cad_net_plus_plus_settings,
+    rain_settings,
+)
+from crreid.methods.method import cosine_distances
+from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSettings
+from crreid.models.discriminators import DiscriminatorSettings
+from crreid.models.image_decoder import ImageDecoderSettings
+from crreid.training.schedule import Schedule
+from crreid.training.step import TrainingStep
+
+TINY: dict[str, Any] = {
+    "encoder": CrossResolutionEncoderSettings(backbone="test_resnet"),
+    "decoder": ImageDecoderSettings(width=2),
+    "discriminators": DiscriminatorSettings(widths=(4, 4, 4, 4), image_backbone=None),
+}
+FULL = CADNet(**TINY)
+PLUS = replace(cad_net_plus_plus_settings(), **TINY)
+RAIN = replace(rain_settings(), **TINY)
+LENGTH = 96  # channels of the tiny encoder's last map
+PARTS = {
+    "E": "encoder",
+    "G": "decoder",
+    "F": "recovered_encoder",
+    "C": "classifier",
+    "D_F": "feature_discriminators",
+    "D_I": "image_discriminator",
+}
+
+
+def build(settings: CADNet = FULL, identities: int = 3) -> CrossResolutionAdversarialNetwork:
+    torch.manual_seed(0)
+    return settings.build(identities)
+
+
+def images(size: tuple[int, int], seed: int = 0) -> PairBatch:
+    """Two images of each of three identities."""
+    generator = torch.Generator().manual_seed(seed)
+    high, noise = torch.randn(2, 6, 3, *size, generator=generator)
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    return PairBatch(high=high, low=high + 0.5 * noise, labels=labels, cameras=labels, rates=torch.full((6,), 2.0))
+
+
+@pytest.fixture(scope="module")
+def batch() -> PairBatch:
+    return images((64, 32))
+
+
+def learning(method: CrossResolutionAdversarialNetwork, loss: torch.Tensor) -> set[str]:
+    """Parts with a parameter that the loss's backward pass gives a gradient."""
+    method.zero_grad(set_to_none=True)
+    loss.backward(retain_graph=True)
+    modules = {symbol: getattr(method, name) for symbol, name in PARTS.items()}
+    return {
+        symbol
+        for symbol, module in modules.items()
+        if module is not None and any(parameter.grad is not None for parameter in module.parameters())
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "title", "terms", "players"),
+    [
+        (FULL, "CAD-Net", "ce triplet adv_f rec adv_i d_f d_i", 3),
+        (replace(FULL, image_adversary_weight=0), "CAD-Net without D_I", "ce triplet adv_f rec d_f", 2),
+        (replace(FULL, feature_adversary_weight=0), "CAD-Net without D_F", "ce triplet rec adv_i d_i", 2),
+        (replace(FULL, restoration_weight=0), "CAD-Net without L_rec", "ce triplet adv_f adv_i d_f d_i", 3),
+        (replace(FULL, classification_weight=0), "CAD-Net without L_cls", "adv_f rec adv_i d_f d_i", 3),
+        (PLUS, "CAD-Net++", "ce triplet adv_f rec adv_i consistency d_f d_i", 3),
+        (RAIN, "RAIN", "ce triplet adv_f rec d_f", 2),
+        (replace(FULL, labelled_fraction=0.5), "CAD-Net (50 % labelled)", "ce triplet adv_f rec adv_i d_f d_i", 3),
+    ],
+)
+def test_a_weight_of_zero_leaves_out_term_player_and_network(
+    settings: CADNet, title: str, terms: str, players: int, batch: PairBatch
+) -> None:
+    method = build(settings)
+    losses: dict[str, torch.Tensor] = {}
+    for player in method.players():
+        losses |= method.losses(batch, player)
+    assert settings.title == title
+    assert set(losses) == set(terms.split())
+    assert len(method.players()) == players
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    assert (method.image_discriminator is None) == (settings.image_adversary_weight == 0)
+    assert (method.feature_discriminators is None) == (settings.feature_adversary_weight == 0)
+    assert (method.recovered_encoder is None) == (not settings.recovery)
+
+
+def test_each_term_by_hand(batch: PairBatch) -> None:
+    weights = {"classification_weight": 2.0, "feature_adversary_weight": 3.0, "restoration_weight": 5.0}
+    method = build(replace(FULL, **weights, image_adversary_weight=7.0, triplet_weight=0.5, margin=1.5)).eval()
+    losses = method.losses(batch, "generator")
+    assert method.decoder is not None
+    assert method.recovered_encoder is not None
+    assert method.feature_discriminators is not None
+    assert method.image_discriminator is not None
+    expected = dict.fromkeys(("ce", "triplet", "rec", "adv_i"), torch.tensor(0.0))
+    features, logits = {}, {}
+    for name, x in (("high", batch.high), ("low", batch.low)):
+        maps = method.encoder(x)
+        recovered = method.decoder(maps, x)
+        f, g = maps[-1], method.recovered_encoder(recovered)[-1]
+        v = torch.cat([f, g], dim=1).mean(dim=(2, 3))
+        expected["ce"] = expected["ce"] + 2 * cross_entropy(method.classifier(v), batch.labels)
+        expected["triplet"] = expected["triplet"] + 2 * 0.5 * batch_hard_triplet(v, batch.labels, 1.5)
+        expected["rec"] = expected["rec"] + 5 * (recovered - batch.high).abs().mean()
+        features[name], logits[name] = f, method.image_discriminator(recovered)
+        expected["adv_i"] = expected["adv_i"] + 7 * torch.log(1 - torch.sigmoid(logits[name])).mean()
+    high, low = (torch.sigmoid(method.feature_discriminators[0](features[name])) for name in ("high", "low"))
+    expected["adv_f"] = 3 * (torch.log(high).mean() + torch.log(1 - low).mean())
+    torch.testing.assert_close(losses, expected)
+    judged = method.losses(batch, "feature_discriminator") | method.losses(batch, "image_discriminator")
+    real = method.image_discriminator(batch.high)
+    fakes = softplus(logits["high"]).mean() + softplus(logits["low"]).mean()
+    torch.testing.assert_close(judged["d_f"], -expected["adv_f"] / 3)
+    torch.testing.assert_close(judged["d_i"], 2 * softplus(-real).mean() + fakes)  # real images count twice
+
+
+@pytest.mark.parametrize(
+    ("player", "term", "who"),
+    [
+        ("generator", "ce", "E G F C"),
+        ("generator", "triplet", "E G F"),
+        ("generator", "adv_f", "E"),
+        ("generator", "rec", "E G"),
+        ("generator", "adv_i", "E G"),
+        ("generator", "consistency", "E G F"),
+        ("feature_discriminator", "d_f", "D_F"),
+        ("image_discriminator", "d_i", "D_I"),
+    ],
+)
+def test_who_learns_from_which_term(player: str, term: str, who: str, batch: PairBatch) -> None:
+    method = build(PLUS)
+    method.losses(batch, "generator")
+    assert learning(method, method.losses(batch, player)[term]) == set(who.split())
+
+
+def test_the_feature_adversary_reaches_no_deeper_than_its_stage(batch: PairBatch) -> None:
+    method = build(replace(FULL, adversary_stages=(2,)))
+    method.losses(batch, "generator")["adv_f"].backward()
+    reached = {
+        name.split(".")[1] for name, parameter in method.encoder.named_parameters() if parameter.grad is not None
+    }
+    assert {"layer1", "layer2"} <= reached
+    assert not {"layer3", "layer4"} & reached
+
+
+def test_real_images_are_an_aim_that_does_not_move(batch: PairBatch) -> None:
+    method = build(replace(PLUS, consistency_weight=3.0)).eval()
+    assert method.decoder is not None
+    assert method.recovered_encoder is not None
+    with torch.no_grad():
+        loss, aim = method.losses(batch, "generator")["consistency"], method.recovered_encoder(batch.high)[-1]
+        each = [l1_loss(method.recovered_encoder(method.restore(x))[-1], aim) for x in (batch.high, batch.low)]
+    torch.testing.assert_close(loss, 3 * (each[0] + each[1]))
+
+
+def test_without_adversaries_and_f_it_is_reconstruction_and_classification(batch: PairBatch) -> None:
+    """Three steps of the whole training against a model written out here: the same losses, the same weights."""
+    settings = replace(FULL, recovery=False, feature_adversary_weight=0, image_adversary_weight=0, margin=0.5)
+    schedule = Schedule(learning_rate=0.1, precision="fp32")
+    method = build(settings)
+    encoder, decoder, classifier = (copy.deepcopy(getattr(method, PARTS[symbol])) for symbol in "EGC")
+    groups = [{"params": module.parameters(), "lr": 0.01} for module in (encoder, decoder)]
+    optimizer = torch.optim.SGD(
+        [*groups, {"params": classifier.parameters(), "lr": 0.1}],
+        momentum=schedule.momentum,
+        nesterov=True,
+        weight_decay=schedule.weight_decay,
+    )
+    step = TrainingStep(method.train(), schedule, torch.device("cpu"))
+    step.set_learning_rate(0.1)
+    for _ in range(3):
+        both = torch.cat([batch.high, batch.low])
+        maps = encoder(both)
+        reconstruction = 2 * (decoder(maps, both) - torch.cat([batch.high, batch.high])).abs().mean()
+        embeddings = maps[-1].mean(dim=(2, 3))
+        identity = 2 * cross_entropy(classifier(embeddings), batch.labels.repeat(2))
+        triplets = [batch_hard_triplet(each, batch.labels, 0.5) for each in (embeddings[:6], embeddings[6:])]
+        optimizer.zero_grad()
+        (reconstruction + identity + triplets[0] + triplets[1]).backward()
+        optimizer.step()
+        losses = dict(zip(step.names or ("ce", "triplet", "rec"), step(batch), strict=True))
+        expected = {"ce": identity, "triplet": triplets[0] + triplets[1], "rec": reconstruction}
+        torch.testing.assert_close(losses, {name: loss.detach() for name, loss in expected.items()})
+    for module, symbol in ((encoder, "E"), (decoder, "G"), (classifier, "C")):
+        torch.testing.assert_close(module.state_dict(), getattr(method, PARTS[symbol]).state_dict())
+
+
+@pytest.mark.parametrize("size", [(256, 128), (128, 64), (64, 32)])
+def test_descriptors_and_restored_images_at_three_sizes(size: tuple[int, int]) -> None:
+    method, batch = build().eval(), images(size)
+    with torch.inference_mode():
+        embeddings, restored = method.embed(batch.low[:2], batch.rates[:2]), method.restore(batch.low[:2])
+        method.losses(batch, "generator")
+    assert embeddings.shape == (2, 2 * LENGTH)
+    assert restored is not None
+    assert restored.shape == (2, 3, *size)
+    assert restored.isfinite().all()
+
+
+def test_the_parts_of_the_descriptor_are_f_and_g(batch: PairBatch) -> None:
+    method = build().eval()
+    assert method.recovered_encoder is not None
+    with torch.inference_mode():
+        whole, restored = method.embed(batch.low, batch.rates), method.restore(batch.low)
+        parts = {name: whole[:, part] for name, part in method.parts().items()}
+        f, g = method.encoder(batch.low)[-1], method.recovered_encoder(restored)[-1]
+        distances = method.distances(whole, whole, batch.rates)
+    torch.testing.assert_close(parts, {"f": f.mean(dim=(2, 3)), "g": g.mean(dim=(2, 3))})
+    torch.testing.assert_close(distances, cosine_distances(whole, whole))
+    assert build(RAIN).parts() == {}
+    with torch.inference_mode():
+        assert build(RAIN).eval().embed(batch.low, batch.rates).shape == (6, LENGTH)
+
+
+def test_half_precision_gives_full_precision_losses_and_descriptors(batch: PairBatch) -> None:
+    method = build(PLUS)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = [loss for player in method.players() for loss in method.losses(batch, player).values()]
+        restored = method.restore(batch.low)
+        assert restored is not None
+        assert {each.dtype for each in (*losses, restored, method.embed(batch.low, batch.rates))} == {torch.float32}
+
+
+@pytest.mark.parametrize("settings", [FULL, PLUS, RAIN], ids=lambda settings: settings.title)
+@pytest.mark.parametrize("norm", [False, True], ids=["plain", "spectral"])
+def test_a_few_steps_move_every_player_and_repeat_to_the_byte(settings: CADNet, norm: bool, batch: PairBatch) -> None:
+    settings = replace(settings, discriminators=replace(settings.discriminators, spectral_norm=norm))
+
+    def trained() -> tuple[CrossResolutionAdversarialNetwork, torch.Tensor]:
+        method = build(settings).train()
+        step = TrainingStep(method, Schedule(), torch.device("cpu"))
+        step.set_learning_rate(1e-2)
+        return method, torch.stack([step(batch) for _ in range(3)])
+
+    (method, losses), (again, same) = trained(), trained()
+    before, after = dict(build(settings).named_parameters()), dict(method.named_parameters())
+    # of a judge in doubt the last bias may stay: real and fake pull at it alike
+    assert all(not torch.equal(before[name], after[name]) for name in before if before[name].ndim > 1)
+    assert losses.isfinite().all()
+    assert torch.equal(losses, same)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in method.state_dict().items())
+
+
+def test_discriminators_learn_to_tell(batch: PairBatch) -> None:
+    """While E and G stand still, both get better at it."""
+    method = build()
+    blurred = replace(batch, low=batch.low.mean(dim=(2, 3), keepdim=True).expand_as(batch.low))
+    method.losses(blurred, "generator")
+    for player in ("feature_discriminator", "image_discriminator"):
+        optimizer = torch.optim.Adam(method.players()[player].groups, lr=1e-2)
+        losses = []
+        for _ in range(40):
+            (loss,) = method.losses(blurred, player).values()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < 0.5 * losses[0], player
+
+
+@pytest.mark.parametrize("settings", [FULL, PLUS, RAIN, replace(FULL, labelled_fraction=0.5)], ids=lambda s: s.title)
+def test_no_players_turn_looks_at_a_value(settings: CADNet, batch: PairBatch) -> None:
+    """On the device meta there are none."""
+    settings = replace(settings, discriminators=replace(settings.discriminators, spectral_norm=True))
+    method = build(settings).to("meta")
+    nowhere = PairBatch(**{name: tensor.to("meta") for name, tensor in vars(batch).items()})
+    for player, its in method.players().items():
+        torch.stack(list(method.losses(nowhere, player).values())).sum().backward()
+        assert all(parameter.grad is not None for group in its.groups for parameter in group["params"])
+
+
+def test_the_players_have_the_papers_proportions() -> None:
+    method = build()
+    players = method.players()
+    assert list(players) == ["generator", "feature_discriminator", "image_discriminator"]
+    assert [player.optimizer for player in players.values()] == ["sgd", "adam", "adam"]
+    scales = {name: [group["learning_rate_scale"] for group in each.groups] for name, each in players.items()}
+    assert scales["generator"] == [0.1, 0.1, 0.1, 1.0]
+    assert scales["feature_discriminator"] == scales["image_discriminator"] == [0.01]
+    optimised = [id(p) for player in players.values() for group in player.groups for p in group["params"]]
+    assert sorted(optimised) == sorted(id(p) for p in method.parameters())
+
+
+def test_discriminators_judge_what_was_just_made_and_nothing_of_it_is_saved(batch: PairBatch) -> None:
+    method, fresh = build().eval(), build().eval()
+    names = set(method.state_dict())
+    method.losses(batch, "generator")
+    assert set(method.state_dict()) == names
+    ran = []
+    method.encoder.register_forward_hook(lambda *_: ran.append("E"))
+    for player in ("feature_discriminator", "image_discriminator"):
+        torch.testing.assert_close(method.losses(batch, player), fresh.losses(batch, player))
+    assert not ran
+    other = images((64, 32), seed=1)
+    torch.testing.assert_close(
+        method.losses(other, "feature_discriminator"), build().eval().losses(other, "feature_discriminator")
+    )
+    assert ran == ["E"]
+
+
+@pytest.mark.parametrize("known", [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]])
+def test_losses_of_labelled_images_as_loops(known: list[int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(6, 4, dtype=torch.float64, generator=generator).requires_grad_()
+    logits = torch.randn(6, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    labels, mask = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor(known, dtype=torch.bool)
+    mask = mask[torch.tensor([0, 2, 4, 1, 3, 5])]  # known identities, not places
+    chosen = [i for i in range(6) if mask[i]]
+    terms = []
+    for i in chosen:
+        distances = {j: math.dist(points[i].tolist(), points[j].tolist()) for j in chosen}
+        negatives = [distance for j, distance in distances.items() if labels[j] != labels[i]]
+        positives = [distance for j, distance in distances.items() if labels[j] == labels[i]]
+        if negatives:
+            terms.append(max(0.0, 2 + max(positives) - min(negatives)))
+    triplet = _labelled_triplet(points, labels, mask, 2.0)
+    assert triplet.item() == pytest.approx(sum(terms) / max(1, len(terms)))
+    entropies = [math.log(sum(math.exp(x) for x in logits[i].tolist())) - logits[i, labels[i]].item() for i in chosen]
+    entropy = _labelled_cross_entropy(logits, labels, mask)
+    assert entropy.item() == pytest.approx(sum(entropies) / max(1, len(chosen)))
+    if all(known):
+        torch.testing.assert_close(triplet, batch_hard_triplet(points, labels, 2.0))
+        torch.testing.assert_close(entropy, cross_entropy(logits, labels))
+    assert torch.autograd.gradcheck(lambda x: _labelled_triplet(x, labels, mask, 2.0), points)
+    assert torch.autograd.gradcheck(lambda x: _labelled_cross_entropy(x, labels, mask, 0.1), logits)
+
+
+def test_unlabelled_identities_are_seen_by_all_losses_but_the_identitys(batch: PairBatch) -> None:
+    """With two of three identities labelled, the third's images and its label are nothing to L_cls."""
+    settings = replace(FULL, labelled_fraction=2 / 3)
+    method = build(settings).eval()
+    assert method.classifier.out_features == 2
+    assert build(replace(FULL, labelled_fraction=0.7), identities=10).classifier.out_features == 7
+    losses = method.losses(batch, "generator")
+    changed = {name: getattr(batch, name).clone() for name in ("high", "low", "labels")}
+    changed["high"][4:] += 1
+    changed["low"][4:] -= 1
+    changed["labels"][4:] = torch.tensor([2, 7])
+    other = method.losses(replace(batch, **changed), "generator")
+    for name, loss in losses.items():
+        if name in ("ce", "triplet"):
+            torch.testing.assert_close(loss, other[name])
+        else:
+            assert not torch.equal(loss, other[name]), name
+    labelled = PairBatch(**{name: tensor[:4] for name, tensor in vars(batch).items()})
+    expected = build(FULL, identities=2).eval().losses(labelled, "generator")
+    torch.testing.assert_close(losses["triplet"], expected["triplet"])
+    torch.testing.assert_close(losses["ce"], expected["ce"])
+
+
+def test_a_batch_without_labels_trains_the_rest(batch: PairBatch) -> None:
+    method = build(replace(FULL, labelled_fraction=0.2))
+    labels = batch.labels + 1
+    losses = method.losses(replace(batch, labels=labels), "generator")
+    assert losses["ce"] == 0
+    assert losses["triplet"] == 0
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
+
+
+def test_both_encoders_take_pretrained_weights() -> None:
+    method = build()
+    assert method.recovered_encoder is not None
+    assert FULL.weights_targets(method) == (method.encoder.backbone, method.recovered_encoder.backbone)
+    assert RAIN.weights_targets(build(RAIN)) != ()
+    assert FULL.backbone_name == "test_resnet"
+    assert CADNet().backbone_name == "resnet50"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"adversary_stages": ()}, "adversary_stages must be one or more of 0 to 4"),
+        ({"adversary_stages": (4, 4)}, "each once"),
+        ({"adversary_stages": (5,)}, "0 to 4"),
+        ({"labelled_fraction": 0.0}, r"labelled_fraction must lie in \(0, 1\]"),
+        ({"consistency_weight": 1.0, "recovery": False}, "expected recovery=True"),
+        ({"classification_weight": 0.0, "restoration_weight": 0.0}, "only adversaries would be left"),
+        ({"adversarial_loss": "hinge"}, "must be one of log"),
+    ],
+)
+def test_bad_settings_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(FULL, **changes)
+
+
+def test_without_anything_to_recover_for_there_is_no_decoder(batch: PairBatch) -> None:
+    method = build(replace(RAIN, restoration_weight=0.0))
+    assert method.decoder is None
+    assert method.restore(batch.low) is None
+    assert set(method.losses(batch, "generator")) == {"ce", "triplet", "adv_f"}
+    with pytest.raises(InputError, match="at least one training identity"):
+        FULL.build(0)

@@ -1,0 +1,182 @@
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from crreid.errors import InputError
+from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoder, CrossResolutionEncoderSettings
+from crreid.models.discriminators import DiscriminatorSettings, StridedDiscriminator
+from crreid.models.image_decoder import ImageDecoder, ImageDecoderSettings
+
+SMALL = CrossResolutionEncoderSettings(backbone="resnet18")
+SIZES = pytest.mark.parametrize("size", [(256, 128), (128, 64), (64, 32)])
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def encoder() -> CrossResolutionEncoder:
+    torch.manual_seed(0)
+    return SMALL.build().eval()
+
+
+def decoder_of(encoder: CrossResolutionEncoder, **settings: int | bool) -> ImageDecoder:
+    torch.manual_seed(1)
+    return ImageDecoderSettings(**{"width": 2, **settings}).build(encoder.channels)
+
+
+@SIZES
+def test_maps_halve_from_stage_to_stage_and_the_decoder_comes_back(
+    encoder: CrossResolutionEncoder, size: tuple[int, int]
+) -> None:
+    images = torch.randn(1, 3, *size)
+    with torch.inference_mode():
+        features = encoder(images)
+        recovered = decoder_of(encoder).eval()(features, images)
+    expected = [
+        (1, channels, size[0] // by, size[1] // by)
+        for channels, by in zip((64, 64, 128, 256, 512), REDUCTIONS, strict=True)
+    ]
+    assert [tuple(maps.shape) for maps in features] == expected
+    assert recovered.shape == images.shape
+
+
+def test_the_papers_size_on_paper() -> None:
+    with torch.device("meta"):
+        encoder = CrossResolutionEncoderSettings().build()
+        decoder = ImageDecoderSettings().build(encoder.channels)
+        judges = DiscriminatorSettings()
+        feature_judge, image_judge = judges.build_for_features(encoder.channels[-1]), judges.build_for_images()
+        features = encoder(torch.zeros(2, 3, 256, 128))
+        assert features[-1].shape == (2, 2048, 8, 4)
+        assert decoder(features, torch.zeros(2, 3, 256, 128)).shape == (2, 3, 256, 128)
+        assert feature_judge(features[-1]).shape == (2, 1, 8, 4)
+        assert image_judge(torch.zeros(2, 3, 256, 128)).shape == (2, 1)
+    assert parameters(encoder) == 23_508_032  # ResNet-50 without its classifier
+    assert parameters(image_judge) == 11_176_512 + 513  # ResNet-18's, and one output
+    kernels = [2048 * 64, 64 * 128, 128 * 256, 256 * 512, 512]
+    assert parameters(feature_judge) == 9 * sum(kernels) + 64 + 128 + 256 + 512 + 1
+
+
+def test_the_last_map_is_the_backbones_and_pretrained_names_fit(encoder: CrossResolutionEncoder) -> None:
+    plain = timm.create_model("resnet18", pretrained=False, num_classes=0, global_pool="").eval()
+    plain.load_state_dict(encoder.backbone.state_dict())
+    images = torch.randn(2, 3, 64, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder(images)[-1], plain(images))
+
+
+def test_a_block_of_the_decoder_is_miyatos(encoder: CrossResolutionEncoder) -> None:
+    """Its shortcut, convolved before it is enlarged, equals the original's order."""
+    block = decoder_of(encoder).blocks[1].eval()
+    x = torch.randn(2, 32, 4, 2)
+    with torch.inference_mode():
+        enlarged = block.enter(x).repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        shortcut = block.shortcut(x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
+        torch.testing.assert_close(block(x), block.then(block.first(enlarged)) + shortcut)
+
+
+def test_every_stage_of_the_encoder_reaches_the_image(encoder: CrossResolutionEncoder) -> None:
+    decoder, images = decoder_of(encoder).eval(), torch.randn(1, 3, 64, 32)
+    with torch.no_grad():
+        features = [maps.clone().requires_grad_() for maps in encoder(images)]
+    decoder(features, images).square().mean().backward()
+    assert all(maps.grad is not None and maps.grad.abs().sum() > 0 for maps in features)
+
+
+def test_with_its_input_added_it_starts_as_the_identity_and_learns(encoder: CrossResolutionEncoder) -> None:
+    decoder, images = decoder_of(encoder, add_input=True), torch.randn(2, 3, 64, 32)
+    recovered = decoder(encoder(images), images)
+    assert torch.equal(recovered, images)
+    (recovered - images - 1).abs().mean().backward()
+    assert decoder.last.weight.grad is not None
+    assert decoder.last.weight.grad.abs().sum() > 0
+    assert not torch.equal(decoder_of(encoder)(encoder(images), images), images)
+
+
+def test_the_decoders_gradient_by_finite_differences() -> None:
+    torch.manual_seed(0)
+    decoder = ImageDecoderSettings(width=1).build((1, 1, 1, 1, 1)).double().eval()
+    sizes = [(2**k, 2**k) for k in range(4, -1, -1)]
+    features = [torch.randn(1, 1, *size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    images = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda *deep: decoder([*features[:2], *deep], images).square().mean(), features[2:])
+
+
+@pytest.mark.parametrize("stage", range(5))
+def test_feature_discriminators_of_all_depths_end_at_the_size_of_f(encoder: CrossResolutionEncoder, stage: int) -> None:
+    judge = DiscriminatorSettings(widths=(4, 4, 4, 4)).build_for_features(encoder.channels[stage], 4 - stage)
+    convolutions = [layer for layer in judge.modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.stride[0] for layer in convolutions] == [2] * (4 - stage) + [1] * (stage + 1)
+    with torch.inference_mode():
+        assert judge(encoder(torch.randn(2, 3, 64, 96))[stage]).shape == (2, 1, 2, 3)
+
+
+@pytest.mark.parametrize("shape", [(64, 8, 4), (64, 2, 1), (64, 1, 1), (3, 64, 32)])
+def test_gradients_over_the_smallest_maps_are_right_in_half_precision(shape: tuple[int, int, int]) -> None:
+    """PyTorch 2.15 on processors leaves memory unwritten for some kernels; memory left full of NaN shows it."""
+    torch.manual_seed(0)
+    settings = DiscriminatorSettings(widths=(64, 64, 64, 64), image_backbone=None)
+    judge = settings.build_for_images() if shape[0] == 3 else settings.build_for_features(64)
+    maps = torch.randn(12, *shape)
+    judge(maps).square().sum().backward()
+    expected = [parameter.grad for parameter in judge.parameters()]
+    for _ in range(5):
+        left = torch.full((64 * 64 * 9,), torch.nan)
+        del left
+        judge.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            judge(maps.bfloat16()).float().square().sum().backward()
+        for parameter, gradient in zip(judge.parameters(), expected, strict=True):
+            assert parameter.grad is not None
+            assert gradient is not None
+            scale = max(gradient.abs().max().item(), 1e-3)
+            torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=0.3 * scale)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", None])
+@pytest.mark.parametrize("size", [(128, 64), (64, 32)])
+def test_an_image_is_judged_alone(backbone: str | None, size: tuple[int, int]) -> None:
+    """Neither in training nor in testing does the rest of the batch matter."""
+    torch.manual_seed(0)
+    judge = DiscriminatorSettings(image_backbone=backbone, widths=(4, 4, 4, 4)).build_for_images().train()
+    images = torch.randn(3, 3, *size)
+    with torch.no_grad():
+        together, alone = judge(images), judge(images[:1])
+        torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-5)
+    assert together.shape[:2] == (3, 1)
+    assert isinstance(judge, StridedDiscriminator) == (backbone is None)
+
+
+def test_spectral_norm_bounds_every_layer_of_both() -> None:
+    torch.manual_seed(0)
+    settings = DiscriminatorSettings(widths=(8, 8, 8, 8), spectral_norm=True)
+    judges = settings.build_for_features(5), settings.build_for_images()
+    layers = [[each for each in judge.modules() if isinstance(each, nn.Conv2d | nn.Linear)] for judge in judges]
+    assert [len(each) for each in layers] == [5, 21]
+    assert all(is_parametrized(layer, "weight") for each in layers for layer in each)
+    with torch.no_grad():
+        for layer in layers[0] + layers[1][:2]:
+            for _ in range(30):  # power iterations, one at each look in training
+                weight = layer.weight
+            assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, rel=0.05)
+
+
+def test_bad_settings_are_named(encoder: CrossResolutionEncoder) -> None:
+    with pytest.raises(InputError, match="no backbone 'resnet1'"):
+        CrossResolutionEncoderSettings(backbone="resnet1")
+    with pytest.raises(InputError, match="'vit_tiny_patch16_224' has no maps at"):
+        CrossResolutionEncoderSettings(backbone="vit_tiny_patch16_224").build()
+    with pytest.raises(InputError, match="multiples of 32 pixels, not 96 x 40"):
+        encoder(torch.zeros(1, 3, 96, 40))
+    with pytest.raises(InputError, match="width must be at least 1"):
+        ImageDecoderSettings(width=0)
+    with pytest.raises(InputError, match="widths must be"):
+        DiscriminatorSettings(widths=())
+    with pytest.raises(InputError, match="no backbone 'resnet1'"):
+        DiscriminatorSettings(image_backbone="resnet1")
+    with pytest.raises(InputError, match="'test_resnet' does not take group normalisation"):
+        DiscriminatorSettings(image_backbone="test_resnet").build_for_images()
