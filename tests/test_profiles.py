@@ -11,7 +11,8 @@ from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
 from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss, PSHRNet
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
-from crreid.profiles import PROFILE_NAMES, Profile, as_printed, as_released, profile_settings
+from crreid.presets import as_printed, as_released
+from crreid.profiles import PROFILE_NAMES, Profile, profile_settings
 from crreid.runs import Run
 from crreid.starting_weights import StartingWeights
 from crreid.study.rows import loss_ablation_rows

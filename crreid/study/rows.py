@@ -8,6 +8,8 @@ from itertools import combinations
 from typing import Protocol
 
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
+from crreid.methods.cad_net import CADNet, rain_settings
+from crreid.methods.lrar import LRAR
 from crreid.methods.method import MethodSettings
 from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
 from crreid.methods.restore_and_identify import RestoreAndIdentify
@@ -23,8 +25,10 @@ __all__ = [
     "Rows",
     "all_sequence_rows",
     "backbone_rows",
+    "cad_net_run",
     "enlarged_by",
     "loss_ablation_rows",
+    "lrar_run",
     "pooling_rows",
     "restoration_rows",
     "sequence_rows",
@@ -33,6 +37,7 @@ __all__ = [
     "state_of_the_art_rows",
     "super_resolution_rows",
     "teacher_run",
+    "with_losses_of",
 ]
 
 RESTORATION_RATES = (2.0, 3.0, 4.0, 8.0)
@@ -59,13 +64,40 @@ CONVENTIONAL: dict[str, Callable[[Profile], MethodSettings]] = {
 
 
 def state_of_the_art_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-    """Table I: the conventional networks, PS-HRNet's teacher alone, and PS-HRNet."""
+    """Table I: the conventional networks, the other systems, PS-HRNet's teacher alone, and PS-HRNet."""
     conventional = {
         row: _compared(profile).run(settings(profile), seed=seed, weights=weights)
         for row, settings in CONVENTIONAL.items()
     }
+    rivals = {
+        "RAIN": cad_net_run(profile, with_losses_of(rain_settings(), profile.cad_net), seed=seed, weights=weights),
+        "CAD-Net": cad_net_run(profile, profile.cad_net, seed=seed, weights=weights),
+        "LRAR": lrar_run(profile, profile.lrar, seed=seed, weights=weights),
+    }
     ours = loss_ablation_rows(profile, seed=seed, weights=weights)
-    return conventional | {"HRNet-ReID-H alone": ours["HRNet-ReID-H alone"], "PS-HRNet": ours["SR+ID+PS"]}
+    return conventional | rivals | {"HRNet-ReID-H alone": ours["HRNet-ReID-H alone"], "PS-HRNet": ours["SR+ID+PS"]}
+
+
+def cad_net_run(profile: Profile, settings: CADNet, *, seed: int, weights: StartingWeights) -> Run:
+    """CAD-Net, or what else its settings make of it, on the schedule of adversarial trainings."""
+    adversarial = replace(_compared(profile), schedule=profile.adversarial_schedule)
+    return adversarial.run(settings, seed=seed, weights=weights)
+
+
+def with_losses_of(settings: CADNet, networks: CADNet) -> CADNet:
+    """The losses of some settings, on the networks and at the rates of others."""
+    return replace(
+        networks,
+        recovery=settings.recovery,
+        image_adversary_weight=settings.image_adversary_weight,
+        adversary_stages=settings.adversary_stages,
+        consistency_weight=settings.consistency_weight,
+    )
+
+
+def lrar_run(profile: Profile, settings: LRAR, *, seed: int, weights: StartingWeights) -> Run:
+    """LRAR or some of its mechanisms."""
+    return _compared(profile).run(settings, seed=seed, weights=weights)
 
 
 def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
