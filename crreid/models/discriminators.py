@@ -5,8 +5,8 @@ as in Tsai et al. (CVPR 2018) and D_I is like ResNet-18 is general knowledge of 
 
 Differs from Tsai et al.: kernels of 3 x 3, and only so many of them at stride 2 that f's size is reached, none for f.
 Theirs of 4 x 4, all at stride 2, leave nothing of maps of 8 x 4. Kernels of 3 x 3 that step on by 2 over a map of one
-pixel let so little through that nothing is learnt, and in bfloat16 PyTorch 2.15 on processors gives garbage as their
-gradient.
+pixel use a ninth of their weights, and PyTorch 2.15 was seen to give garbage as their gradient in bfloat16 (processor,
+maps one pixel wide).
 Differs from ResNet-18: group normalisation, so that an image is judged alone. Batch normalisation would judge it by its
 company, which is real and recovered when a discriminator learns and only recovered when it is to be deceived.
 """
