@@ -16,7 +16,9 @@ from crreid.data.degradation import Degradation
 from crreid.data.mlr import mlr, write_manifest
 from crreid.data.prepare import data_settings, default_mlr, load_table
 from crreid.data.table import ImageTable
+from crreid.distributed import wait_for_first_to_fail
 from crreid.errors import InputError
+from crreid.runs import measure_together
 from crreid.study.items import find_items
 from crreid.study.plan import plan_study
 from crreid.study.rows import loss_ablation_rows
@@ -111,6 +113,9 @@ def train(
 ) -> None:
     """Trains and tests one row of Table II, its teacher first; PS-HRNet itself by default.
 
+    Several GPUs or machines train together where `torchrun --nproc-per-node N -m crreid train` starts this; the folder
+    `runs` must be one that all machines share.
+
     Args:
         profile: smoke, quick, reduced or paper.
         dataset: E.g. mlr-synthetic, mlr-market-1501.
@@ -136,7 +141,9 @@ def train(
     rows = loss_ablation_rows(session.profile, seed=seed, weights=session.weights)
     if row not in rows:
         raise InputError(f"unknown row {row!r}; expected one of {', '.join(rows)}")
-    record = session.measure({row: [rows[row]]})[row][0]
+    record = measure_together(rows[row], session.workspace)
+    if record is None:  # the first of several processes tests
+        return
     for metric in ("rank1", "rank5", "rank10", "map_hit", "map_trapezoid"):
         print(f"{metric:14s} {record.score(metric):6.2f} %")
     print(f"record {session.workspace.record_file(rows[row])}")
@@ -223,6 +230,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog=program, args=arguments)
     except InputError as error:
+        wait_for_first_to_fail()
         print(f"crreid: {error}", file=sys.stderr)
         raise SystemExit(2) from error
 

@@ -1,24 +1,37 @@
-"""Several processes that train one method together, started by torchrun: each takes its share of every batch.
+"""Several processes that train one method together, started by torchrun: who they are and what they tell each other.
 
-The gradients are those of one process on the whole batch: losses are means over equal shares, which
-DistributedDataParallel averages, and the batch-hard triplet sees the embeddings of all shares. Batch normalisation: on
-GPUs its statistics are those of the whole batch; on processors, for which PyTorch has no such layer, of each share.
+Each takes its share of every batch (`SharedSampler`). The gradients are those of one process on the whole batch: losses
+are means over equal shares, whose gradients are averaged; those that compare images, as the batch-hard triplet, gather
+the embeddings of all shares; batch normalisation takes the statistics of the whole batch (`crreid.training.sharing`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_gather
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, distributed
 
-__all__ = ["Processes", "averaged", "distributed_losses", "gathered", "process_group", "processes"]
+from crreid.errors import InputError
+
+__all__ = [
+    "Processes",
+    "averaged",
+    "gathered",
+    "of_first",
+    "process_group",
+    "processes",
+    "wait_for_first_to_fail",
+]
+
+Value = TypeVar("Value")
+
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,25 +49,61 @@ class Processes:
 
 def processes() -> Processes:
     """This process among those of the group."""
-    if not distributed.is_initialized():
+    if not (distributed.is_available() and distributed.is_initialized()):
         return Processes(rank=0, count=1)
     return Processes(rank=distributed.get_rank(), count=distributed.get_world_size())
 
 
 @contextmanager
-def process_group() -> Iterator[Processes]:
-    """Joins the group that torchrun tells of by its environment variables; without torchrun there is none to join."""
+def process_group(device: str = "auto") -> Iterator[Processes]:
+    """Joins the group that torchrun tells of by its environment variables; without torchrun there is none to join.
+
+    Args:
+        device: `auto` or `cuda` give each process of a machine a GPU of its own, where there are any; else `cpu`.
+
+    Raises:
+        InputError: The machine has fewer GPUs than processes, or the device is a particular GPU.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield processes()
         return
-    on_gpu = torch.cuda.is_available()
+    on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        yield processes()
-    finally:
-        distributed.destroy_process_group()
+        if device not in ("auto", "cuda"):
+            raise InputError(f"each process takes a GPU of its own; with several, device must be cuda, not {device!r}")
+        local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= found:
+            raise InputError(f"more processes than GPUs, {found}; start one process a GPU, or choose the device cpu")
+        torch.cuda.set_device(local)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    yield processes()
+    # not after an error: the others may still be waiting, until torchrun ends them since this process failed
+    distributed.destroy_process_group()
+
+
+def wait_for_first_to_fail() -> None:
+    """Lets the first process say why all of them stop; torchrun then ends the others before they say it again."""
+    if int(os.environ.get("RANK", "0")) > 0:
+        time.sleep(PATIENCE_SECONDS)
+
+
+def of_first(read: Callable[[], Value]) -> Value:
+    """What `read` returns in the first process, for all: they must not differ in what they find on disk."""
+    together = processes()
+    if together.count == 1:
+        return read()
+    values: list[Any] = [read() if together.rank == 0 else None]
+    distributed.broadcast_object_list(values)
+    value: Value = values[0]
+    return value
+
+
+def averaged(tensor: Tensor) -> Tensor:
+    """The mean over all processes of a tensor that each holds, in place."""
+    if processes().count > 1:
+        distributed.all_reduce(tensor)
+        tensor /= processes().count
+    return tensor
 
 
 def gathered(tensor: Tensor) -> Tensor:
@@ -64,33 +113,22 @@ def gathered(tensor: Tensor) -> Tensor:
     """
     if processes().count == 1:
         return tensor
-    return torch.cat(all_gather(tensor))  # type: ignore[no-untyped-call]
+    rows: Tensor = _Gather.apply(tensor)
+    return rows
 
 
-def averaged(tensor: Tensor) -> Tensor:
-    """The mean over all processes of a tensor that each holds."""
-    if processes().count > 1:
-        distributed.all_reduce(tensor)
-        tensor /= processes().count
-    return tensor
+class _Gather(torch.autograd.Function):
+    """Backward, a process's rows get the sum of what the losses of all processes have against them."""
 
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        rows = rows.contiguous()
+        everyone = [torch.empty_like(rows) for _ in range(processes().count)]
+        distributed.all_gather(everyone, rows)
+        return torch.cat(everyone)
 
-class _Losses(nn.Module):
-    """A method's losses as a forward pass, which is where DistributedDataParallel hooks in."""
-
-    def __init__(self, method: nn.Module) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, batch: Any, player: str) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = self.method.losses(batch, player)  # type: ignore[operator]
-        return losses
-
-
-def distributed_losses(method: nn.Module) -> nn.Module:
-    """`method.losses` as a module whose backward pass averages the gradients of all processes."""
-    losses = _Losses(method)
-    if processes().count == 1:
-        return losses
-    # players leave each other's parameters without gradients; buffers are those of the first process when saved
-    return DistributedDataParallel(losses, find_unused_parameters=True, broadcast_buffers=False)
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        together, total = processes(), gradients[0].contiguous().clone()
+        distributed.all_reduce(total)
+        return total.chunk(together.count)[together.rank]

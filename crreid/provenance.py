@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import torch
 
+from crreid.distributed import processes
 from crreid.errors import InputError
 from crreid.files import write_atomically
 
@@ -60,11 +61,13 @@ def provenance(device: torch.device) -> dict[str, Any]:
     """Commit, whether the code differs from it, versions of the packages that numbers depend on, and the device.
 
     `dirty` looks at the package and the lock file only: results being written do not change what computes them. Where
-    the code does not lie in a checkout of its own, or git is not there, `commit` is empty and `dirty` None.
+    the code does not lie in a checkout of its own, or git is not there, `commit` is empty and `dirty` None. Where
+    several processes train together, `processes` says how many; device and threads are those of the first one.
     """
     # an installed package may lie in the checkout of something else
     commit = _git("rev-parse", "HEAD") if _git("ls-files", "--", "crreid/provenance.py") else ""
     changes = _git("status", "--porcelain", "--", "crreid", "uv.lock") if commit else None
+    together = processes().count
     return {
         "commit": commit or "",
         "dirty": None if changes is None else bool(changes),
@@ -72,7 +75,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "device": device_name(device),
         "threads": torch.get_num_threads(),
-    }
+    } | ({"processes": together} if together > 1 else {})
 
 
 def time_stamp() -> str:

@@ -7,27 +7,26 @@ the weights `training.json` says who trained them, so that a later test of the s
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from crreid.data.augmentation import Augmentation
 from crreid.data.pairs import PairDataset
 from crreid.data.prepare import DataSettings, PreparedData, prepare
+from crreid.distributed import of_first, process_group, processes
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
 from crreid.evaluation.restoration import restoration_quality
-from crreid.files import write_atomically
 from crreid.methods.method import Method, MethodSettings
 from crreid.models.weights import (
     digest_of_file,
@@ -37,10 +36,11 @@ from crreid.models.weights import (
     save_weights,
 )
 from crreid.provenance import TrainingLog, provenance, time_stamp
+from crreid.records import Record, read_record
 from crreid.training.loop import train
 from crreid.training.schedule import Schedule
 
-__all__ = ["Record", "Run", "TrainedRun", "Workspace", "find_record", "measure", "trained"]
+__all__ = ["Run", "TrainedRun", "Workspace", "find_record", "measure", "measure_together", "trained"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,8 @@ class Workspace:
     Attributes:
         data_root: Folder or file of the data set; None for built-in data.
         results_dir: Holds `records/`.
-        runs_dir: Holds weights, checkpoints, logs and the cache of decoded images.
+        runs_dir: Holds weights, checkpoints, logs and the cache of decoded images; one folder for all processes that
+            train together, on whatever machine they are.
         device: `auto` takes a GPU where there is one.
         weights_files: Local files that `Run.weights = "file <sha256>"` may mean.
         workers: Loader processes.
@@ -127,6 +128,11 @@ class Workspace:
             raise InputError(f"device {self.device!r} is not available here; use auto, cpu or cuda") from error
         return device
 
+    def say(self, line: str) -> None:
+        """Reports a line; of several processes the first one only."""
+        if processes().rank == 0:
+            self.report(line)
+
     def record_file(self, run: Run) -> Path:
         """Where the record of a run lies."""
         return self.results_dir / "records" / f"{run.digest}.json"
@@ -134,46 +140,6 @@ class Workspace:
     def folder(self, run: Run) -> Path:
         """Where the weights of a run lie."""
         return self.runs_dir / run.training_digest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What a run measured.
-
-    Attributes:
-        digest: Of the run.
-        title: As tables call it.
-        run: Every setting, as plain JSON.
-        measured: `scores` (see `evaluate`), `parameters`, `epochs` (mean losses of every epoch), and `restoration` (see
-            `restoration_quality`) where the run asks for it.
-        provenance: Commit, versions, device, start of the training and the weights that it started from (where they
-            were not random); data digest; seconds. `evaluation` has commit, dirty, device and start of the test, where
-            that was done at another commit or on another device than the training.
-    """
-
-    digest: str
-    title: str
-    run: dict[str, Any]
-    measured: dict[str, Any]
-    provenance: dict[str, Any]
-
-    def score(self, metric: str, *, test: str = "protocol", protocol: str = "multi_shot") -> float:
-        """One score in per cent: `rank1`, `rank5`, `rank10`, `map_hit` or `map_trapezoid`; NaN where no query counted.
-
-        Raises:
-            InputError: The record has no such test, protocol or metric; names those that it has.
-        """
-        protocols = self._entry("test", self.measured["scores"], test)
-        scores = self._entry("protocol", protocols, protocol)["overall"]
-        metrics = {f"rank{rank}": value for rank, value in scores["ranks"].items()}
-        metrics |= {name: scores[name] for name in ("map_hit", "map_trapezoid") if name in scores}
-        value = self._entry("metric", metrics, metric)
-        return math.nan if value is None else 100 * float(value)
-
-    def _entry(self, kind: str, entries: Mapping[str, Any], name: str) -> Any:
-        if name not in entries:
-            raise InputError(f"record {self.digest} has no {kind} {name!r}; it has {', '.join(entries)}")
-        return entries[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,21 +160,14 @@ def find_record(run: Run, workspace: Workspace) -> Record | None:
         InputError: The file is damaged or holds the record of another run.
     """
     file = workspace.record_file(run)
-    if not file.exists():
-        return None
-    try:
-        record = Record(**json.loads(file.read_text(encoding="utf8")))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{file}: not a record of crreid ({error}); delete it to measure the run again") from error
-    if record.digest != run.digest:
-        raise InputError(f"{file}: the record of another run, {record.digest}; delete it to measure the run again")
-    return record
+    return read_record(file, run.digest) if file.exists() else None
 
 
-def measure(run: Run, workspace: Workspace) -> Record:
+def measure(run: Run, workspace: Workspace, result: TrainedRun | None = None) -> Record:
     """The record of a run: read where it exists, else trained, tested and written.
 
-    Two processes that ask for the same run wait for each other; the second finds the record of the first.
+    Two processes that ask for the same run wait for each other; the second finds the record of the first. A run that
+    was trained just now, `result`, is only tested.
     """
     if not workspace.force and (record := find_record(run, workspace)) is not None:
         return record
@@ -217,10 +176,26 @@ def measure(run: Run, workspace: Workspace) -> Record:
             return record
         # at the start: the commit may move on while a training of hours runs the code that it was started with
         here = provenance(workspace.torch_device())
-        record = _tested(_train(run, workspace, here), here)
-        text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True)
-        write_atomically(workspace.record_file(run), (text + "\n").encode())
+        record = _tested(result or _train(run, workspace, here), here)
+        record.write(workspace.record_file(run))
     return record
+
+
+def measure_together(run: Run, workspace: Workspace) -> Record | None:
+    """`measure` by all processes that torchrun has started: all train, teacher first, then the first one tests.
+
+    Returns:
+        The record; None in the other processes. Without torchrun this one is the first.
+
+    Raises:
+        InputError: As `measure`; or batches cannot be shared equally, or another training of the run is under way.
+    """
+    result = None
+    with process_group(workspace.device) as together:
+        if together.count > 1 and (workspace.force or of_first(lambda: find_record(run, workspace) is None)):
+            with _locked(run, workspace):
+                result = _train(run, workspace, provenance(workspace.torch_device()))
+    return None if together.rank > 0 else measure(run, workspace, result)
 
 
 def trained(run: Run, workspace: Workspace) -> TrainedRun:
@@ -255,16 +230,23 @@ def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
     return Record(digest=run.digest, title=run.method.title, run=run.describe(), measured=measured, provenance=origin)
 
 
-def _locked(run: Run, workspace: Workspace) -> FileLock:
-    folder = workspace.folder(run)
+def _locked(run: Run, workspace: Workspace) -> AbstractContextManager[object]:
+    """Keeps other trainings of the run away, or waits for them; of processes that train together the first one does."""
+    together, folder = processes(), workspace.folder(run)
+    if together.rank > 0:
+        return nullcontext()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{folder}.lock")
+    try:
+        # the others of a group must not be kept waiting
+        return FileLock(f"{folder}.lock").acquire(timeout=-1 if together.count == 1 else 0)
+    except Timeout as error:
+        raise InputError(f"{folder}: another training of the run is under way; start again when it is done") from error
 
 
 def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
     """Trains a run as `here` tells, or loads what was trained."""
-    folder, device = workspace.folder(run), workspace.torch_device()
-    if workspace.force:
+    folder, device, first = workspace.folder(run), workspace.torch_device(), processes().rank == 0
+    if workspace.force and first:
         shutil.rmtree(folder, ignore_errors=True)
     data = prepare(run.data, workspace.data_root, workspace.runs_dir / "pixels")
     pairs = PairDataset(data.train, data.pixels, run.size, run.augmentation, seed=run.seed)
@@ -273,12 +255,12 @@ def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
     torch.manual_seed(run.seed)  # initial weights
     method = run.method.build(pairs.identities, teacher)
     weights = folder / "weights.safetensors"
-    log = TrainingLog.read(folder) if weights.exists() else None
+    log = of_first(lambda: TrainingLog.read(folder) if weights.exists() else None)
     if log is not None:
-        workspace.report(f"{run.method.title}: weights of {run.training_digest} are at hand")
+        workspace.say(f"{run.method.title}: weights of {run.training_digest} are at hand")
         method.load_trained_state(read_weights(weights))
     else:
-        workspace.report(f"{run.method.title}: training {run.training_digest} on {data.name}")
+        workspace.say(f"{run.method.title}: training {run.training_digest} on {data.name}")
         origin = here | {"started": time_stamp()} | _start_from(run, method, workspace)
         epochs = train(
             method,
@@ -288,13 +270,14 @@ def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
             device=device,
             folder=folder,
             workers=workspace.workers,
-            report=workspace.report,
+            report=workspace.say,
         )
         rows = [{str(name): value for name, value in row.items()} for row in epochs.to_dict("records")]
         log = TrainingLog(provenance=origin, epochs=rows)
-        log.write(folder)
-        save_weights(method.trained_state(), weights)
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        if first:
+            log.write(folder)
+            save_weights(method.trained_state(), weights)
+            (folder / "checkpoint.pt").unlink(missing_ok=True)
     method.to(device).eval()
     return TrainedRun(run=run, method=method, data=data, device=device, log=log)
 
@@ -315,7 +298,7 @@ def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str
             raise InputError(f"the run starts from weights with sha256 {wanted}; got {given}")
         origin, tensors = file.name, read_weights(file)
     report = "; ".join(str(fill_module(target, tensors, origin=origin)) for target in targets)
-    workspace.report(report)
+    workspace.say(report)
     return {"weights": report}
 
 

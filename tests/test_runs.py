@@ -19,7 +19,8 @@ from crreid.errors import InputError
 from crreid.methods.method import Method, Player
 from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
-from crreid.runs import Record, Run, Workspace, find_record, measure, trained
+from crreid.records import Record
+from crreid.runs import Run, Workspace, find_record, measure, trained
 from crreid.starting_weights import StartingWeights
 from crreid.study.rows import loss_ablation_rows
 from crreid.training import loop

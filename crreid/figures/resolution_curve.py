@@ -31,7 +31,7 @@ from crreid.figures.style import (
 )
 
 if TYPE_CHECKING:
-    from crreid.runs import Record
+    from crreid.records import Record
 
 __all__ = ["resolution_curve", "resolution_scores"]
 

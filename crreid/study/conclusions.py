@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crreid.data.prepare import PreparedData
-from crreid.runs import Record
+from crreid.records import Record
 from crreid.study.pictures import RestoredImage
 
 __all__ = [

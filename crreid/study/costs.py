@@ -13,7 +13,7 @@ from crreid.models.rcan import RCANSettings
 from crreid.models.restoration import RestorationSettings
 from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSRSettings
-from crreid.runs import Record
+from crreid.records import Record
 
 __all__ = ["costs_beside_rank1", "module_costs", "published_size_costs", "shown_costs"]
 

@@ -10,7 +10,8 @@ from crreid.data.degradation import shrink
 from crreid.data.sources import UInt8Image
 from crreid.evaluation.image_quality import peak_signal_to_noise_ratio, structural_similarity
 from crreid.figures.restored_grid import RestoredRow
-from crreid.runs import Record, TrainedRun
+from crreid.records import Record
+from crreid.runs import TrainedRun
 from crreid.study.pictures import restored_images
 from crreid.study.tables import mean_and_deviation
 

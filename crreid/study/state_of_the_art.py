@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from crreid.runs import Record
+from crreid.records import Record
 from crreid.study.published import published_methods, published_numbers, published_rank1
 
 __all__ = ["published_state_of_the_art", "rank1_points", "suspect_numbers"]

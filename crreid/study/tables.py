@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from crreid.methods.ps_hrnet import PSHRNet
-from crreid.runs import Record, Run
+from crreid.records import Record
+from crreid.runs import Run
 
 __all__ = [
     "beside_published",

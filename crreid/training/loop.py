@@ -15,7 +15,7 @@ import torch
 from crreid.data.batches import PairBatches, pair_batches
 from crreid.data.pairs import PairDataset
 from crreid.data.sampler import IdentitySampler, SharedSampler
-from crreid.distributed import averaged, processes
+from crreid.distributed import averaged, of_first, processes
 from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.memory import keep_freed_memory
@@ -49,6 +49,9 @@ def train(
     An epoch's batches, augmentation and dropout follow from the seed and the epoch's number alone, so a training that
     was killed and started again ends with the same weights, bit for bit on a CPU, as one that was not.
 
+    Where several processes train together, each takes its share of every batch and draws its own dropout. The first one
+    writes; all of them go on from its checkpoint, so that their machines must share `folder`.
+
     Args:
         method: The networks and their losses.
         dataset: Training pairs.
@@ -57,15 +60,15 @@ def train(
         device: Where to train.
         folder: Holds `checkpoint.pt` and `epochs.csv`.
         workers: Loader processes; 0 loads in this one.
-        report: Takes a line of progress.
+        report: Takes a line of progress, from the first process only.
 
     Returns:
         One row an epoch: epoch, learning_rate, the mean of every loss term, total, pairs_per_second, seconds.
 
     Raises:
         TrainingDiverged: Names the epoch, the step and the term that is not finite.
-        InputError: A checkpoint cannot be written or read, a player has nothing to learn, or two loss terms have one
-            name.
+        InputError: A checkpoint cannot be written or read, a player has nothing to learn, two loss terms have one name,
+            or the processes cannot share batches equally.
     """
     method.to(device)
     if schedule.precision == "bf16":
@@ -74,6 +77,8 @@ def train(
         return pd.DataFrame(columns=LOG_COLUMNS)
     keep_freed_memory()
     together = processes()
+    if together.rank > 0:
+        report = _say_nothing
     sampler = IdentitySampler(
         dataset.labels.tolist(), schedule.identities_per_batch, schedule.images_per_identity, seed=seed
     )
@@ -81,6 +86,8 @@ def train(
         dataset, SharedSampler(sampler, rank=together.rank, count=together.count), device, workers=workers
     )
     step = TrainingStep(method, schedule, device)
+    if together.count > 1:
+        report(f"{together.count} processes share every batch")
     first, rows = _resume(folder / "checkpoint.pt", method, step, device)
     if first:
         report(f"resumed after epoch {first} of {schedule.epochs}")
@@ -110,6 +117,8 @@ def _train_epoch(
     history = torch.zeros(0)
     for number, batch in enumerate(batches):
         losses = step(batch)
+        if device.type == "cpu":
+            losses = averaged(losses)  # so that all processes stop where one diverges
         if number == 0:
             history = torch.zeros(steps, len(losses), device=device)
         history[number] = losses
@@ -173,6 +182,10 @@ def _check_finite(history: torch.Tensor, names: list[str], epoch: int, first: in
         )
 
 
+def _say_nothing(line: str) -> None:
+    """Reports in place of the first process."""
+
+
 def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
     sources = [seed, epoch] if rank == 0 else [seed, epoch, rank]
     return int(np.random.SeedSequence(sources).generate_state(1)[0])
@@ -180,9 +193,11 @@ def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
 
 def _resume(file: Path, method: Method, step: TrainingStep, device: torch.device) -> tuple[int, list[dict[str, Any]]]:
     """Loads the checkpoint if there is one: (epochs already trained, their log)."""
+    if not of_first(file.exists):
+        return 0, []
     state = load_checkpoint(file, device)
     if state is None:
-        return 0, []
+        raise InputError(f"{file}: process {processes().rank} cannot see what the first one wrote; share the folder")
     try:
         method.load_trained_state(state["method"])
         step.load_state(state["optimizers"])

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from crreid.data.pairs import PairBatch
-from crreid.distributed import distributed_losses, processes
+from crreid.distributed import processes
 from crreid.errors import InputError
 from crreid.methods.method import Method, Player
 from crreid.training.schedule import Schedule
+from crreid.training.sharing import distributed_losses
 
 __all__ = ["LOG_COLUMNS", "TrainingStep"]
 
@@ -50,7 +51,8 @@ class TrainingStep:
             name: _optimizer(name, player, schedule, device) for name, player in method.players().items()
         }
         self._method, self._device, self._precision = method, device, schedule.precision
-        self._losses = distributed_losses(method)
+        groups = (group for optimizer in self.optimizers.values() for group in optimizer.param_groups)
+        self._losses = distributed_losses(method, [tensor for group in groups for tensor in group["params"]])
         self._graph = _Graph(device) if _or_default(graph, device) else None
         self._learning = self._learning_parameters()
 
@@ -161,7 +163,7 @@ def _optimizer(name: str, player: Player, schedule: Schedule, device: torch.devi
     # on a GPU the rate is a tensor, so that a recorded step sees it change
     on_gpu = device.type == "cuda"
     rate: Any = torch.zeros((), device=device) if on_gpu else 0.0
-    fused = True if on_gpu else None
+    fused = device.type in ("cpu", "cuda")  # one pass over parameters, gradients and momenta
     if player.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate, fused=fused, capturable=on_gpu)
     return torch.optim.SGD(

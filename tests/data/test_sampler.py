@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crreid.data.sampler import IdentitySampler
+from crreid.data.sampler import IdentitySampler, SharedSampler
 from crreid.errors import InputError
 
 
@@ -50,3 +50,28 @@ def test_too_few_identities():
         IdentitySampler([0, 0, 1, 1], 6, 2, seed=0)
     with pytest.raises(InputError, match="at least 2 identities with 2 images"):
         IdentitySampler([0, 0, 1, 1], 2, 1, seed=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=6, max_size=12),
+    processes=st.sampled_from([1, 2, 3, 6]),
+    k=st.integers(2, 3),
+    epoch=st.integers(0, 3),
+)
+def test_shares_are_whole_identities_and_add_up_to_the_batch(counts, processes, k, epoch):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    sampler = IdentitySampler(labels.tolist(), 6, k, seed=0)
+    shares = [SharedSampler(sampler, rank=rank, count=processes) for rank in range(processes)]
+    sampler.set_epoch(epoch)
+    assert {len(share) for share in shares} == {len(sampler)}
+    for whole, *parts in zip(sampler, *shares, strict=True):
+        assert [key for part in parts for key in part] == whole  # positions too: they seed the augmentation
+        for part in parts:
+            assert sorted(Counter(labels[row] for _, _, row in part).values()) == [k] * (6 // processes)
+
+
+def test_identities_that_cannot_be_shared_equally():
+    sampler = IdentitySampler([0, 0, 1, 1, 2, 2], 3, 2, seed=0)
+    with pytest.raises(InputError, match="2 processes cannot share batches of 3 identities equally; choose"):
+        SharedSampler(sampler, rank=0, count=2)

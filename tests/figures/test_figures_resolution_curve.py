@@ -4,7 +4,7 @@ import pytest
 
 from crreid.errors import InputError
 from crreid.figures.resolution_curve import resolution_curve, resolution_scores
-from crreid.runs import Record
+from crreid.records import Record
 
 RATES = (1.0, 2.0, 3.0, 4.0)
 VALUES = {

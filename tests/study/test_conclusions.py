@@ -9,7 +9,7 @@ import pytest
 from crreid.data.prepare import PreparedData
 from crreid.data.table import ImageTable
 from crreid.figures.sequence_sets import member_contributions
-from crreid.runs import Record
+from crreid.records import Record
 from crreid.study.conclusions import (
     ablation_conclusion,
     chance_rank1,

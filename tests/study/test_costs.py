@@ -9,7 +9,7 @@ import torch
 from crreid.models.interpolation import InterpolationSettings
 from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSRSettings
-from crreid.runs import Record
+from crreid.records import Record
 from crreid.study.costs import costs_beside_rank1, module_costs, published_size_costs, shown_costs
 
 PIXELS = 256 * 128

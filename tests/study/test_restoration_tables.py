@@ -17,7 +17,8 @@ from crreid.data.table import ImageTable
 from crreid.methods.method import Method, Player
 from crreid.methods.ps_hrnet import PSHRNet
 from crreid.provenance import TrainingLog
-from crreid.runs import Record, Run, TrainedRun
+from crreid.records import Record
+from crreid.runs import Run, TrainedRun
 from crreid.study.restoration import (
     INPUT,
     grid_quality,

@@ -6,7 +6,7 @@ import pytest
 
 from crreid.errors import InputError
 from crreid.figures.rank1_by_year import rank1_by_year
-from crreid.runs import Record
+from crreid.records import Record
 from crreid.study.state_of_the_art import published_state_of_the_art, rank1_points, suspect_numbers
 
 DATASETS = ["MLR-Market-1501", "MLR-CUHK03", "MLR-VIPeR", "MLR-DukeMTMC-reID", "CAVIAR"]

@@ -5,7 +5,7 @@ from crreid.data.mlr import MLRSettings, mlr
 from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.errors import InputError
-from crreid.runs import Record
+from crreid.records import Record
 from crreid.study.conclusions import (
     ablation_conclusion,
     chance_rank1,
