@@ -1,4 +1,4 @@
-"""The command line: `crreid data describe`, `crreid data mlr`, `crreid train`, `crreid study`."""
+"""The command line: `crreid data describe`, `crreid data mlr`, `crreid train`, `crreid study`, `crreid bench`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import timm
 import tyro
 
+from crreid.bench.command import bench
 from crreid.data.catalogue import DATASET_NAMES, read_dataset
 from crreid.data.degradation import Degradation
 from crreid.data.mlr import mlr, write_manifest
@@ -21,7 +22,7 @@ from crreid.errors import InputError
 from crreid.runs import measure_together
 from crreid.study.items import find_items
 from crreid.study.plan import plan_study
-from crreid.study.rows import loss_ablation_rows
+from crreid.study.rows import loss_ablation_rows, state_of_the_art_rows
 from crreid.study.runner import run_study
 from crreid.study.session import open_session
 
@@ -111,7 +112,7 @@ def train(
     results_dir: str = "",
     force: bool = False,
 ) -> None:
-    """Trains and tests one row of Table II, its teacher first; PS-HRNet itself by default.
+    """Trains and tests one row of Table I or II, its teacher first; PS-HRNet itself by default.
 
     Several GPUs or machines train together where `torchrun --nproc-per-node N -m crreid train` starts this; the folder
     `runs` must be one that all machines share.
@@ -120,7 +121,7 @@ def train(
         profile: smoke, quick, reduced or paper.
         dataset: E.g. mlr-synthetic, mlr-market-1501.
         data_root: Folder or file of the data set.
-        row: HRNet-ReID-H alone, ID, SR+ID or SR+ID+PS.
+        row: Its name in the table, e.g. HRNet-ReID-H alone, SR+ID, CAD-Net, LRAR.
         seed: Of everything random.
         device: auto, cpu or cuda.
         weights: Start of the backbone: random, timm, or a local file.
@@ -138,7 +139,8 @@ def train(
         results_dir=results_dir,
         force=force,
     )
-    rows = loss_ablation_rows(session.profile, seed=seed, weights=session.weights)
+    tables = (loss_ablation_rows, state_of_the_art_rows)
+    rows = {name: run for of in tables for name, run in of(session.profile, seed=seed, weights=session.weights).items()}
     if row not in rows:
         raise InputError(f"unknown row {row!r}; expected one of {', '.join(rows)}")
     record = measure_together(rows[row], session.workspace)
@@ -219,12 +221,12 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: Those after the program's name; None = of this process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands: dict[str, Callable[..., None]] = {"train": train, "study": study}
+    commands: dict[str, Callable[..., None]] = {"train": train, "study": study, "bench": bench}
     program = "crreid"
     if arguments[:1] == ["data"]:
         commands, program, arguments = {"describe": describe, "mlr": build_mlr}, "crreid data", arguments[1:]
     elif arguments[:1] in (["-h"], ["--help"], []):
-        print("crreid data {describe,mlr}, crreid train, crreid study: see each with --help")
+        print("crreid data {describe,mlr}, crreid train, crreid study, crreid bench: see each with --help")
         print(f"data sets: {', '.join(DATASET_NAMES)}")
         return
     try:

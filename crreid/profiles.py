@@ -304,9 +304,9 @@ def _small_cad_net(*, width: int) -> CADNet:
 
 
 def _small_lrar(*, length: int) -> LRAR:
-    """With triplets: from random weights a cross entropy alone learns nothing in so few steps."""
+    """From random weights a cross entropy alone learns nothing in so few steps, nor masks at the networks' rate."""
     network = PooledClassifierSettings(backbone="resnet18", dropout=0.0, feature_length=length)
-    return LRAR(network=network, triplet_weight=0.4)
+    return LRAR(network=network, triplet_weight=0.4, mask_learning_rate_scale=100.0)
 
 
 def _small_modules() -> RestorationModules:

@@ -30,13 +30,13 @@ from crreid.distributed import gathered, processes
 from crreid.errors import InputError
 from crreid.losses.adversarial import AdversarialKind, check_kind, deceiver_loss, discriminator_loss
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
-from crreid.losses.precision import at_least_float32, without_autocast
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.methods.method import Method, Player, parameter_group
 from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
+from crreid.precision import at_least_float32, without_autocast
 
 __all__ = ["CADNet", "CrossResolutionAdversarialNetwork", "cad_net_plus_plus_settings", "rain_settings"]
 

@@ -67,6 +67,8 @@ class LRAR:
         rates: Of the levels, the sharpest first; the paper's four.
         varying_length: Mechanism 1; False describes every image by all of v.
         masks: Mechanism 2; None leaves the backbone as it is.
+        mask_learning_rate_scale: Of the masks against the schedule's rate; the source is silent. At 1 a short training
+            leaves them where they were drawn.
         progressive: Masks train one after the other, from the output downwards; False trains all from the start.
         verification_weight: lambda; 0 leaves the loss out.
         verification_hidden: Units of the MLP's hidden layer; 0 for a linear head.
@@ -84,6 +86,7 @@ class LRAR:
     rates: tuple[float, ...] = (1, 2, 3, 4)
     varying_length: bool = True
     masks: ResolutionMaskSettings | None = field(default_factory=ResolutionMaskSettings)
+    mask_learning_rate_scale: float = 1.0
     progressive: bool = True
     verification_weight: float = 1.0
     verification_hidden: int = 512
@@ -169,7 +172,8 @@ class ResolutionAdaptiveNetwork(Method):
         if self.head is not None:
             groups.append(parameter_group(self.head))
         if self.masks is not None:
-            groups.append({"params": list(self.masks.parameters()), "learning_rate_scale": 1.0})
+            scale = self.settings.mask_learning_rate_scale
+            groups.append({"params": list(self.masks.parameters()), "learning_rate_scale": scale})
         return {"network": Player(groups=groups)}
 
     def start_epoch(self, epoch: int, epochs: int) -> None:

@@ -10,7 +10,6 @@ they made a training step of VDSR-CA a third longer on a processor (bfloat16, 12
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from crreid.errors import InputError
+from crreid.precision import without_autocast
 
 __all__ = ["ChannelAttention"]
 
@@ -77,7 +77,7 @@ class _Attention(torch.autograd.Function):
         vectors = torch.promote_types(maps.dtype, torch.float32)
         down, down_bias, up, up_bias = (weight.to(vectors) for weight in (down, down_bias, up, up_bias))
         means = _sums(maps) / maps[0, 0].numel()
-        with _full_precision(maps):
+        with without_autocast(maps):
             hidden = torch.addmm(down_bias, means, down.flatten(1).t()).relu_()
             scales = torch.addmm(up_bias, hidden, up.flatten(1).t()).sigmoid_()
         attended = maps * scales.to(maps.dtype)[:, :, None, None]
@@ -101,7 +101,7 @@ class _Attention(torch.autograd.Function):
         """
         attended, means, hidden, scales, down, up = ctx.saved_tensors
         by_score = _sums(gradient, attended) * (1 - scales)
-        with _full_precision(gradient):
+        with without_autocast(gradient):
             by_hidden = torch.mm(by_score, up.flatten(1)) * (hidden > 0)
             by_down, by_up = torch.mm(by_hidden.t(), means), torch.mm(by_score.t(), hidden)
             by_means = torch.mm(by_hidden, down.flatten(1))
@@ -135,9 +135,3 @@ def _as_row(vectors: Tensor, maps: Tensor) -> Tensor:
     layout = torch.channels_last if maps.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     row = vectors.to(maps.dtype)[:, :, None, None].expand(-1, -1, 1, maps.shape[3])
     return row.contiguous(memory_format=layout)
-
-
-def _full_precision(maps: Tensor) -> AbstractContextManager[object]:
-    """Switches autocast off, where the device has it: it would round the vectors to the type of the maps."""
-    device = maps.device.type
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

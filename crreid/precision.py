@@ -1,4 +1,4 @@
-"""Half precision stops at the losses: distances of thousands of elements lose too much in bfloat16."""
+"""Where half precision stops: sums and distances of thousands of elements lose too much in bfloat16."""
 
 from __future__ import annotations
 

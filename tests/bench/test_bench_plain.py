@@ -1,0 +1,149 @@
+"""The plain recipe: the same images, attention, losses, steps and scores as the fast one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crreid.bench.measurements import ranking_problem
+from crreid.bench.plain import (
+    PlainPairs,
+    PlainStep,
+    PlainTestImages,
+    plain_embeddings,
+    plain_loader,
+    plain_scores,
+    with_plain_attention,
+)
+from crreid.data.augmentation import Augmentation
+from crreid.data.batches import ResidentBatches
+from crreid.data.degradation import Degradation
+from crreid.data.pairs import PairBatch, PairDataset
+from crreid.data.pixels import PixelCache
+from crreid.data.sampler import IdentitySampler
+from crreid.errors import InputError
+from crreid.evaluation.embedding import embed_table
+from crreid.evaluation.protocols import multi_shot
+from crreid.methods.method import Method
+from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
+from crreid.models.channel_attention import ChannelAttention
+from crreid.models.hrnet_reid import HRNetReIDSettings
+from crreid.models.vdsr import VDSRSettings
+from crreid.training.schedule import Schedule
+from crreid.training.step import TrainingStep
+
+CPU = torch.device("cpu")
+SIZE = (64, 32)
+
+
+@pytest.fixture
+def pairs(table_maker, tmp_path):
+    """Training table with rates, its pairs and a reader of decoded pixels."""
+    table = table_maker(height=50, width=30).with_role("train")
+    table = table.with_rates(np.resize([1.0, 2.0, 3.0, 4.0], len(table)))
+    pixels = PixelCache(table, tmp_path)
+    return table, PairDataset(table, pixels, SIZE, Augmentation(padding=3), seed=1), pixels.read
+
+
+def built(identities: int) -> Method:
+    torch.manual_seed(0)
+    network = HRNetReIDSettings(backbone="hrnet_w18_small", dropout=0.0)
+    restoration = VDSRSettings(depth=3, width=8, initialisation="identity")
+    teacher = HRNetReIDHigh(network=network).build(identities)
+    return PSHRNet(network=network, restoration=restoration).build(identities, teacher)
+
+
+def sampler_of(dataset: PairDataset) -> IdentitySampler:
+    return IdentitySampler(dataset.labels.tolist(), 2, 3, seed=0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_loader_makes_the_batches_that_lie_on_the_device(pairs, workers) -> None:
+    table, dataset, read = pairs
+    sampler = sampler_of(dataset)
+    loaded = list(plain_loader(PlainPairs(dataset, table, read), sampler, CPU, workers))
+    resident = list(ResidentBatches(dataset, sampler, CPU))
+    assert len(loaded) == len(resident) > 1
+    for plain, fast in zip(loaded, resident, strict=True):
+        for tensor, expected in zip(plain, vars(fast).values(), strict=True):
+            assert torch.equal(tensor.to(expected.dtype), expected)
+        assert plain[0].is_contiguous()
+
+
+def test_other_filters_and_erasing_are_refused(pairs) -> None:
+    table, dataset, read = pairs
+    with pytest.raises(InputError, match="default filters only"):
+        PlainPairs(dataset, replace(table, degradation=Degradation(shrink="box")), read)
+
+
+@pytest.mark.parametrize("rectified", [True, False])
+def test_plain_attention_shares_parameters_and_computes_the_same(rectified) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Sequential(ChannelAttention(6, 2, rectified=rectified)))
+    maps = torch.randn(3, 6, 5, 4, requires_grad=True)
+    expected = module(maps)
+    weights = torch.randn_like(expected)
+    (expected * weights).sum().backward()
+    wanted = [maps.grad.clone(), *(parameter.grad.clone() for parameter in module.parameters())]
+    before = {id(parameter) for parameter in module.parameters()}
+    maps.grad = None
+    module.zero_grad()
+    with_plain_attention(module)
+    assert not any(isinstance(child, ChannelAttention) for child in module.modules())
+    assert {id(parameter) for parameter in module.parameters()} == before
+    found = module(maps)
+    assert torch.allclose(found, expected, atol=1e-6)
+    (found * weights).sum().backward()
+    for gradient, known in zip([maps.grad, *(p.grad for p in module.parameters())], wanted, strict=True):
+        assert torch.allclose(gradient, known, atol=1e-5)
+
+
+def test_fast_steps_in_full_precision_are_the_plain_ones(pairs) -> None:
+    """In float64: a fresh network multiplies a difference by a hundred a step, so that float32 shows one step only."""
+    table, dataset, read = pairs
+    sampler, curves = sampler_of(dataset), {}
+    for double in (False, True):
+        for plain in (True, False):
+            method = built(dataset.identities).train()
+            if double:
+                method.double()
+            if plain:
+                with_plain_attention(method)
+                step = PlainStep(method, Schedule(), CPU, autocast=False)
+                loader = plain_loader(PlainPairs(dataset, table, read), sampler, CPU, 0)
+                batches = [PairBatch(**dict(zip(PairBatch.__annotations__, batch, strict=True))) for batch in loader]
+            else:
+                step = TrainingStep(method, Schedule(precision="fp32"), CPU)
+                batches = list(ResidentBatches(dataset, sampler, CPU))
+            step.set_learning_rate(3e-4)
+            curves[plain, double] = []
+            for batch in batches[: 4 if double else 1]:
+                number = torch.float64 if double else torch.float32
+                losses = step(replace(batch, high=batch.high.to(number), low=batch.low.to(number)))
+                curves[plain, double].append(list(losses.values()) if plain else losses.tolist())
+    assert curves[True, False] == [pytest.approx(losses, rel=1e-4) for losses in curves[False, False]]
+    assert len(curves[True, True]) > 2
+    assert curves[True, True] == [pytest.approx(losses, rel=1e-5) for losses in curves[False, True]]
+    assert curves[True, True][0] != pytest.approx(curves[True, True][-1], rel=1e-2)
+
+
+def test_descriptors_are_those_of_the_fast_path(pairs, tmp_path) -> None:
+    table, dataset, read = pairs
+    method = built(dataset.identities)
+    pixels = PixelCache(table, tmp_path)
+    fast = embed_table(method, table, pixels, SIZE, flip=True, device=CPU, precision="fp32")
+    with_plain_attention(method)
+    images = PlainTestImages(table, read, SIZE)
+    plain = plain_embeddings(method, images, CPU, autocast=False, workers=0)
+    assert torch.allclose(plain, fast, rtol=1e-3, atol=1e-4)
+
+
+def test_scores_of_a_full_sort_are_those_of_multi_shot() -> None:
+    distances, labels = ranking_problem(60, 400)
+    assert all(len(np.unique(row)) == len(row) for row in distances)
+    plain, fast = plain_scores(distances, labels), multi_shot(distances, labels).overall
+    assert 0 < plain.map_trapezoid < plain.map_hit < 1
+    assert plain.ranks == pytest.approx(fast.ranks)
+    assert (plain.map_hit, plain.map_trapezoid) == pytest.approx((fast.map_hit, fast.map_trapezoid))
