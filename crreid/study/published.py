@@ -19,7 +19,8 @@ def published_numbers(*, source: str = "ps-hrnet-2021", table: str | None = None
 
     Args:
         source: `ps-hrnet-2021` (Zhang et al., arXiv 2105.11722), `ps-hrnet-release` (the result figure of the authors'
-            repository) or `cad-net-2019` (Li et al., ICCV 2019).
+            repository), `cad-net-2019` (Li et al., ICCV 2019; of its Table 1 the rows of f and g alone) or
+            `cad-net-poster-2019` (the same authors' poster: rank-1 and rank-5; its restoration table is Table 2).
         table: The number of the table, e.g. `II`; None for all.
 
     Returns:

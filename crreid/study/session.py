@@ -16,7 +16,8 @@ from crreid.data.prepare import PreparedData, prepare
 from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.profiles import Profile, profile_settings
-from crreid.runs import Record, Run, TrainedRun, Workspace, measure, trained
+from crreid.records import Record
+from crreid.runs import Run, TrainedRun, Workspace, measure, trained
 from crreid.starting_weights import StartingWeights
 from crreid.study.progress import ProgressLine, progress_file
 from crreid.study.published import published_dataset
@@ -70,10 +71,21 @@ class Session:
         """The tables and decoded images that all runs of the profile share."""
         return prepare(self.profile.data, self.workspace.data_root, self.workspace.runs_dir / "pixels")
 
-    def runs(self, rows: Rows) -> dict[str, list[Run]]:
-        """The runs of every row, one a seed; `rows` is a function of `crreid.study.rows`."""
+    def runs(self, rows: Rows, only: Sequence[str] = ()) -> dict[str, list[Run]]:
+        """The runs of every row, one a seed; `rows` is a function of `crreid.study.rows`.
+
+        Args:
+            rows: Of a table.
+            only: Names of rows; none for all.
+
+        Raises:
+            InputError: The table has no row of a name.
+        """
         of_seeds = [rows(self.profile, seed=seed, weights=self.weights) for seed in self.seeds]
-        return {row: [of_seed[row] for of_seed in of_seeds] for row in of_seeds[0]}
+        for row in only:
+            if row not in of_seeds[0]:
+                raise InputError(f"{self.item} has no row {row!r}; expected some of {', '.join(of_seeds[0])}")
+        return {row: [of_seed[row] for of_seed in of_seeds] for row in of_seeds[0] if row in only or not only}
 
     def measure(self, runs: dict[str, list[Run]]) -> dict[str, list[Record]]:
         """The records of every row's runs, one a seed; what is not on record is trained."""

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from crreid.errors import InputError
@@ -29,7 +30,7 @@ def test_numbers_of_each_table(table, count):
 
 
 def test_every_number_stands_once_and_is_possible():
-    for source in ("ps-hrnet-2021", "ps-hrnet-release", "cad-net-2019"):
+    for source in ("ps-hrnet-2021", "ps-hrnet-release", "cad-net-2019", "cad-net-poster-2019"):
         numbers = published_numbers(source=source)
         assert not numbers.duplicated(["table", "method", "dataset", "metric"]).any()
         ranks = numbers[numbers["metric"].isin(["rank1", "rank5", "rank10", "map"])]
@@ -90,6 +91,19 @@ def test_copied_numbers_of_table_3_are_those_of_cad_net():
     both = published_numbers(table="III").merge(original, on=keys, suffixes=("", "_original"))
     assert len(both) == 12
     assert (both["value"] == both["value_original"]).all()
+
+
+def test_poster_of_cad_net_repeats_what_papers_print():
+    keys, poster = ["method", "dataset", "metric"], published_numbers(source="cad-net-poster-2019")
+    assert len(poster) == 86
+    assert poster["method"].unique().tolist() == [
+        *("JUDEA", "SLD2L", "SDF", "SING", "CSR-GAN", "CamStyle", "FD-GAN"),
+        *("CAD-Net (f only)", "CAD-Net (g only)", "CAD-Net"),
+    ]
+    elsewhere = pd.concat([published_numbers(table="I"), published_numbers(source="cad-net-2019", table="1")])
+    both = poster.merge(elsewhere, on=keys, suffixes=("", "_elsewhere"))
+    assert len(both) == len(poster)
+    assert (both["value"] == both["value_elsewhere"]).all()
 
 
 def test_methods_are_those_of_table_1():

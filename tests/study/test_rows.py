@@ -39,9 +39,11 @@ from crreid.study.state_of_the_art import rank1_points
 TABLES: dict[str, tuple[Rows, list[str]]] = {
     "I": (
         state_of_the_art_rows,
-        "ResNet-50, SE-ResNet-50, DenseNet-121, PCB, HRNet-W32-C, RAIN, CAD-Net, LRAR, HRNet-ReID-H alone, PS-HRNet".split(
-            ", "
-        ),
+        [
+            *("ResNet-50", "SE-ResNet-50", "DenseNet-121", "PCB", "HRNet-W32-C"),
+            *("RAIN", "CAD-Net", "LRAR"),
+            *("HRNet-ReID-H alone", "PS-HRNet"),
+        ],
     ),
     "II": (loss_ablation_rows, ["HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS"]),
     "III": (restoration_rows, ["Bicubic", "Solo SR", "SR+ID", "SR+ID+PS"]),
