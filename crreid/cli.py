@@ -23,7 +23,6 @@ from crreid.runs import measure_together
 from crreid.study.items import find_items
 from crreid.study.plan import plan_study
 from crreid.study.rows import loss_ablation_rows, state_of_the_art_rows
-from crreid.study.runner import run_study
 from crreid.study.session import open_session
 
 __all__ = ["main"]
@@ -180,6 +179,8 @@ def study(
             depend on how many threads it has.
         plan: Run nothing; say which runs are on record and what the missing ones will cost on this machine.
     """
+    from crreid.study.runner import run_study  # here: machines that only train have no notebooks
+
     parameters: dict[str, Any] = {"profile": profile, "dataset": dataset, "device": device, "seeds": list(seeds)}
     parameters["weights"] = _absolute_weights(weights)
     parameters["data_root"] = str(Path(data_root).expanduser().resolve()) if data_root else ""

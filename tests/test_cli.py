@@ -100,3 +100,28 @@ def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "crreid", "data", "describe", "x"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("crreid: ")
+
+
+def test_training_and_benchmark_need_no_packages_of_notebooks(tmp_path):
+    """A machine that only trains, such as one with a GPU, may have none of them."""
+    code = """
+import sys
+from pathlib import Path
+
+ABSENT = ("IPython", "papermill", "nbconvert", "nbclient", "nbformat", "jupyterlab", "latex2mathml")
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Absent())
+import crreid.bench.command, crreid.cli
+from crreid.study.progress import ProgressLine
+ProgressLine(Path(sys.argv[1]))("a line of progress")
+crreid.cli.main(["train", "--row", "none"])
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "log"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == "a line of progress\n"
+    assert "unknown row 'none'; expected one of HRNet-ReID-H alone, ID, SR+ID" in done.stderr

@@ -16,6 +16,7 @@ from crreid.study.rows import (
     state_of_the_art_rows,
     super_resolution_rows,
 )
+from crreid.study.system_rows import cad_net_rows, lrar_rows, unseen_resolution_rows
 
 __all__ = ["ITEMS", "StudyItem", "find_items"]
 
@@ -111,6 +112,35 @@ ITEMS = (
         rows=restoration_rows,
         tables=("figure5_restored_images",),
         pictures=("figure5_restored_images",),
+    ),
+    StudyItem(
+        name="cad_net",
+        paper="CAD-Net: recover and identify",
+        rows=cad_net_rows,
+        tables=("cad_net_restoration", "cad_net_parts", "cad_net_scores", "cad_net_probe"),
+        figures=("cad_net_features",),
+        pictures=("cad_net_recovered",),
+    ),
+    StudyItem(
+        name="lrar",
+        paper="LRAR: descriptors that follow the resolution",
+        rows=lrar_rows,
+        tables=("lrar", "lrar_wrong_level", "lrar_masks"),
+        figures=("lrar_masks", "lrar_resolution_curve"),
+    ),
+    StudyItem(
+        name="unseen_resolution",
+        paper="All systems at resolutions that training did not see",
+        rows=unseen_resolution_rows,
+        tables=("unseen_resolution", "unseen_crossings", "unseen_choices"),
+        figures=("unseen_resolution",),
+    ),
+    StudyItem(
+        name="costs",
+        paper="What each method costs",
+        rows=state_of_the_art_rows,
+        tables=("costs",),
+        figures=("costs",),
     ),
 )
 

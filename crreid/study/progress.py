@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
-
-from IPython.core.getipython import get_ipython
-from IPython.display import display
 
 __all__ = ["ProgressLine", "progress_file"]
 
@@ -29,12 +27,20 @@ class ProgressLine:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf8") as stream:
             stream.write(line + "\n")
-        if get_ipython() is None:
+        if not _in_notebook():
             print(line, flush=True)
         elif self._handle is None:
+            from IPython.display import display
+
             self._handle = display(_Text(line), display_id=True)
         else:
             self._handle.update(_Text(line))
+
+
+def _in_notebook() -> bool:
+    """Whether IPython runs this; on machines without it, or where nobody has imported it, it does not."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
 
 
 class _Text:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import DisplayObject, Image, Markdown
 from matplotlib.figure import Figure
 
 from crreid.data.catalogue import DATASET_NAMES, read_dataset
@@ -22,6 +22,9 @@ from crreid.starting_weights import StartingWeights
 from crreid.study.progress import ProgressLine, progress_file
 from crreid.study.published import published_dataset
 from crreid.study.rows import Rows
+
+if TYPE_CHECKING:
+    from IPython.display import DisplayObject
 
 __all__ = ["Session", "default_results_dir", "open_session"]
 
@@ -107,6 +110,8 @@ class Session:
         A figure that shows images of a data set with terms of use goes below the runs' folder, which is never
         published, and is not displayed.
         """
+        from IPython.display import Image, Markdown  # here: machines that only train have no notebooks
+
         folder = self.folder
         private = shows_people and not self.synthetic
         if private:

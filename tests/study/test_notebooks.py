@@ -11,7 +11,11 @@ from crreid.study.items import ITEMS
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PARAMETERS = {"profile", "dataset", "data_root", "device", "seeds", "weights", "results_dir", "force"}
-EXTRA = {"table7_sequence_combinations": {"sets"}}  # parameters of one notebook only
+EXTRA = {
+    "table1_state_of_the_art": {"rows"},
+    "table7_sequence_combinations": {"sets"},
+    "cad_net": {"systems"},
+}  # parameters of one notebook only
 CONCLUDED_BEFORE = {"00_start_here"}  # its last table lists again what its figures showed and sentences said
 
 
