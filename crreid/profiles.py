@@ -292,10 +292,13 @@ def _small_networks(*, dropout: float, stripes: int = 6) -> ConventionalNetworks
 
 
 def _small_cad_net(*, width: int) -> CADNet:
-    """For networks from random weights, which a margin of 2 draws together before they have learnt anything."""
+    """For networks from random weights, which a margin of 2 draws together before they have learnt anything.
+
+    Nor does a decoder learn to draw a whole image in so few steps: it predicts what the input lacks.
+    """
     return CADNet(
         encoder=CrossResolutionEncoderSettings(backbone="resnet10t"),
-        decoder=ImageDecoderSettings(width=width),
+        decoder=ImageDecoderSettings(width=width, add_input=True),
         discriminators=DiscriminatorSettings(widths=(2 * width, 4 * width, 8 * width), image_backbone=None),
         margin=0.3,
         learning_rate_scale=0.3,
