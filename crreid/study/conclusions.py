@@ -12,6 +12,7 @@ import pandas as pd
 from crreid.data.prepare import PreparedData
 from crreid.records import Record
 from crreid.study.pictures import RestoredImage
+from crreid.study.rates import mean_rank1, verdict
 
 __all__ = [
     "ablation_conclusion",
@@ -60,18 +61,18 @@ def resolution_conclusion(records: list[Record], chance: float) -> str:
 
 def ablation_conclusion(records: dict[str, list[Record]]) -> str:
     """What each loss adds in our numbers, with the noise to weigh it by."""
-    means = {row: _mean_rank1(of_row) for row, of_row in records.items()}
+    means = {row: mean_rank1(of_row) for row, of_row in records.items()}
     noise, how = _noise(records)
     steps = [("SR", "ID", "SR+ID"), ("PS", "SR+ID", "SR+ID+PS")]
     lines = [
         f"- {name} adds **{means[after] - means[before]:+.1f}** points of rank-1 ({before} {means[before]:.1f}, "
-        f"{after} {means[after]:.1f}): {_verdict(means[after] - means[before], noise)}."
+        f"{after} {means[after]:.1f}): {verdict(means[after] - means[before], noise)}."
         for name, before, after in steps
     ]
     teacher, full = means["HRNet-ReID-H alone"], means["SR+ID+PS"]
     lines.append(
         f"- The full system is **{full - teacher:+.1f}** points from its teacher alone, which never saw a blurred "
-        f"image ({teacher:.1f}): {_verdict(full - teacher, noise)}."
+        f"image ({teacher:.1f}): {verdict(full - teacher, noise)}."
     )
     return "\n".join([*lines, "", f"A difference counts here if it exceeds {noise:.1f} points: {how}."])
 
@@ -100,14 +101,14 @@ def order_conclusion(records: dict[str, list[Record]], published: Mapping[str, f
         records: Of every row.
         published: Rank-1 in per cent of rows that the paper has; may be empty.
     """
-    means = {row: _mean_rank1(of_row) for row, of_row in records.items()}
+    means = {row: mean_rank1(of_row) for row, of_row in records.items()}
     noise, how = _noise(records)
     ordered = sorted(means, key=lambda row: -means[row])
     best, second = ordered[0], ordered[1]
     lead = means[best] - means[second]
     lines = [
         f"- By rank-1: {', '.join(f'{row} {means[row]:.1f}' for row in ordered)}.",
-        f"- **{best}** leads {second} by {lead:.1f} points: {_verdict(lead, noise)}.",
+        f"- **{best}** leads {second} by {lead:.1f} points: {verdict(lead, noise)}.",
     ]
     pairs = [pair for pair in combinations(means, 2) if all(row in published for row in pair)]
     clear = [(one, two) for one, two in pairs if abs(means[one] - means[two]) > noise]
@@ -143,21 +144,21 @@ def image_quality_conclusion(quality: pd.DataFrame, records: dict[str, list[Reco
     psnr = quality.groupby("row", sort=False)["psnr"].mean()
     given = psnr.index[0]
     ordered = sorted(records, key=lambda row: -psnr[row])
-    found = sorted(records, key=lambda row: -_mean_rank1(records[row]))
+    found = sorted(records, key=lambda row: -mean_rank1(records[row]))
     better = [row for row in ordered if psnr[row] > psnr[given]]
     lines = [
         f"- Mean PSNR over the rates: {', '.join(f'{row} {psnr[row]:.1f}' for row in ordered)} dB; what the networks "
         f"are given has {psnr[given]:.1f} dB. Nearer to the original than that: {', '.join(better) or 'none'}.",
-        f"- By rank-1: {', '.join(f'{row} {_mean_rank1(records[row]):.1f}' for row in found)}.",
+        f"- By rank-1: {', '.join(f'{row} {mean_rank1(records[row]):.1f}' for row in found)}.",
     ]
     noise, _ = _noise(records)
-    lead = _mean_rank1(records[found[0]]) - _mean_rank1(records[ordered[0]])
+    lead = mean_rank1(records[found[0]]) - mean_rank1(records[ordered[0]])
     if ordered[0] == found[0]:
         lines.append(f"- The best image and the best rank-1 are both {ordered[0]}'s.")
     else:
         lines.append(
             f"- The best images are {ordered[0]}'s, the best rank-1 is {found[0]}'s, {lead:.1f} points above theirs: "
-            f"{_verdict(lead, noise)}{', so a likeness is no identity' if lead > noise else ''}."
+            f"{verdict(lead, noise)}{', so a likeness is no identity' if lead > noise else ''}."
         )
     return "\n".join(lines)
 
@@ -183,14 +184,14 @@ def cost_conclusion(costs: pd.DataFrame, records: dict[str, list[Record]]) -> st
     """
     table = costs.set_index("module")
     ours, theirs = table.loc["VDSR-CA+ResNet-50"], table.loc["RCAN+ResNet-50"]
-    gain = _mean_rank1(records["VDSR-CA+ResNet-50"]) - _mean_rank1(records["RCAN+ResNet-50"])
+    gain = mean_rank1(records["VDSR-CA+ResNet-50"]) - mean_rank1(records["RCAN+ResNet-50"])
     noise, _ = _noise(records)
     return (
         "At the sizes run here VDSR-CA has "
         f"**{ours['parameters'] / theirs['parameters']:.2f}** times RCAN's parameters, "
         f"**{ours['multiply_adds'] / theirs['multiply_adds']:.2f}** times its multiply-adds and "
         f"**{ours['latency_milliseconds'] / theirs['latency_milliseconds']:.2f}** times its latency, for "
-        f"**{gain:+.1f}** points of rank-1 ({_verdict(gain, noise)})."
+        f"**{gain:+.1f}** points of rank-1 ({verdict(gain, noise)})."
     )
 
 
@@ -210,10 +211,6 @@ def member_conclusion(contributions: pd.DataFrame) -> str:
     return text + (f" With {sets} of 63 sets this cannot tell the members apart." if sets < 63 else "")
 
 
-def _mean_rank1(records: Sequence[Record]) -> float:
-    return float(np.mean([record.score("rank1") for record in records]))
-
-
 def _gap(values: Mapping[str, float], pair: tuple[str, str]) -> float:
     return values[pair[0]] - values[pair[1]]
 
@@ -231,9 +228,3 @@ def _noise(records: dict[str, list[Record]]) -> tuple[float, str]:
         widths.append(100 * math.sqrt(2 * share * (1 - share) / queries))
     how = "two standard errors from the number of queries, for a single seed; another seed may move it further"
     return 2 * max(widths), how
-
-
-def _verdict(difference: float, noise: float) -> str:
-    if abs(difference) <= noise:
-        return "within the noise"
-    return "more than the noise" if difference > 0 else "a loss, more than the noise"
