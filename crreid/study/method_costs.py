@@ -18,7 +18,7 @@ from crreid.methods.ps_hrnet import PSHRNet
 from crreid.provenance import device_name
 from crreid.records import Record
 from crreid.runs import Run
-from crreid.study.speed import random_batch, seconds_of
+from crreid.study.speed import random_batch, seconds_of, untrained
 from crreid.study.training_speed import MARKET_1501_IDENTITIES, PAPER_PAIRS, training_speeds
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
@@ -114,7 +114,7 @@ def counted_cost(run: Run, identities: int) -> CountedCost:
         identities: In training: they are the classifiers' outputs.
     """
     with torch.device("meta"):
-        method = _built(run, identities).eval()
+        method = untrained(run, identities).eval()
         images, rates = torch.empty(1, 3, *run.size), torch.full((1,), RATE)
         count = multiply_adds(_Embedding(method, rates, flip=False), images)
         restoration = method.restoration if isinstance(run.method, PSHRNet) else None
@@ -140,7 +140,7 @@ def measured_cost(run: Run, identities: int, device: torch.device) -> MeasuredCo
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        method, schedule = _built(run, identities).to(device), run.schedule
+        method, schedule = untrained(run, identities).to(device), run.schedule
         layout = torch.channels_last if schedule.precision == "bf16" else torch.contiguous_format
         method.to(memory_format=layout)
         images = torch.randn(IMAGES_ON_GPU if device.type == "cuda" else IMAGES, 3, *run.size).to(device)
@@ -227,11 +227,6 @@ class _FirstStep(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         with torch.inference_mode(False):  # the measurement is one for inference
             return self._step(self._batch)
-
-
-def _built(run: Run, identities: int) -> Method:
-    teacher = None if run.teacher is None else run.teacher.method.build(identities)
-    return run.method.build(identities, teacher)
 
 
 def _leaves(result: Tensor) -> list[Tensor]:

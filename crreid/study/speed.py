@@ -13,7 +13,7 @@ from crreid.methods.method import Method
 from crreid.runs import Run
 from crreid.training.step import TrainingStep
 
-__all__ = ["Speed", "measured_speed", "random_batch", "seconds_of"]
+__all__ = ["Speed", "measured_speed", "random_batch", "seconds_of", "untrained"]
 
 STEPS = 2  # after those that warm up
 SLOW_SECONDS = 1.0  # a small batch that takes longer stands for the whole one
@@ -48,8 +48,7 @@ def measured_speed(run: Run, device: torch.device) -> Speed:
         torch.manual_seed(0)
         schedule = run.schedule
         identities = max(schedule.identities_per_batch, SMALL)
-        teacher = None if run.teacher is None else run.teacher.method.build(identities)
-        method = run.method.build(identities, teacher).to(device)
+        method = untrained(run, identities).to(device)
         if schedule.precision == "bf16":
             method.to(memory_format=torch.channels_last)
         method.train()
@@ -70,6 +69,12 @@ def measured_speed(run: Run, device: torch.device) -> Speed:
         seconds_per_image=embedding,
         basis=f"from {steps} measured step{'s' * (steps > 1)} of {pairs} random pairs",
     )
+
+
+def untrained(run: Run, identities: int) -> Method:
+    """A run's method for so many training identities, its teacher no more trained than itself."""
+    teacher = None if run.teacher is None else run.teacher.method.build(identities)
+    return run.method.build(identities, teacher)
 
 
 def random_batch(identities: int, images: int, size: tuple[int, int], device: torch.device) -> PairBatch:

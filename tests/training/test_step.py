@@ -13,7 +13,7 @@ from crreid.profiles import profile_settings
 from crreid.runs import Run
 from crreid.starting_weights import RANDOM_WEIGHTS
 from crreid.study.items import ITEMS
-from crreid.study.speed import random_batch
+from crreid.study.speed import random_batch, untrained
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 
@@ -30,8 +30,7 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 
 def built(run: Run) -> Method:
     torch.manual_seed(0)
-    teacher = None if run.teacher is None else run.teacher.method.build(6)
-    return run.method.build(6, teacher)
+    return untrained(run, 6)
 
 
 @pytest.mark.parametrize("row", DISTINCT)
