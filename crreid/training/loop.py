@@ -82,9 +82,8 @@ def train(
     sampler = IdentitySampler(
         dataset.labels.tolist(), schedule.identities_per_batch, schedule.images_per_identity, seed=seed
     )
-    batches = pair_batches(
-        dataset, SharedSampler(sampler, rank=together.rank, count=together.count), device, workers=workers
-    )
+    share = SharedSampler(sampler, rank=together.rank, count=together.count)
+    batches = pair_batches(dataset, share, device, workers=workers)
     step = TrainingStep(method, schedule, device)
     if together.count > 1:
         report(f"{together.count} processes share every batch")
@@ -102,10 +101,7 @@ def train(
         means = _train_epoch(method, batches, step, len(sampler), device, progress)
         rows.append(progress.row(means))
         if together.rank == 0:
-            # the log first: a training killed between the two writes its last epoch again
-            write_atomically(folder / "epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
-            state = {"method": method.trained_state(), "optimizers": step.state(), "rows": rows}
-            save_checkpoint(folder / "checkpoint.pt", state)
+            _save(folder, method, step, rows)
     return pd.DataFrame(rows)
 
 
@@ -189,6 +185,13 @@ def _say_nothing(line: str) -> None:
 def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
     sources = [seed, epoch] if rank == 0 else [seed, epoch, rank]
     return int(np.random.SeedSequence(sources).generate_state(1)[0])
+
+
+def _save(folder: Path, method: Method, step: TrainingStep, rows: list[dict[str, Any]]) -> None:
+    """Writes log and checkpoint, the log first: a training killed between the two writes its last epoch again."""
+    write_atomically(folder / "epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
+    state = {"method": method.trained_state(), "optimizers": step.state(), "rows": rows}
+    save_checkpoint(folder / "checkpoint.pt", state)
 
 
 def _resume(file: Path, method: Method, step: TrainingStep, device: torch.device) -> tuple[int, list[dict[str, Any]]]:
