@@ -268,10 +268,10 @@ def _reduced(data: DataSettings) -> Profile:
         comparison_schedule=replace(schedule, epochs=6),
         conventional=ConventionalNetworks(hrnet=PooledClassifierSettings(backbone="hrnet_w18_small")),
         modules=_small_modules(),
-        adversarial_schedule=replace(schedule, epochs=3),
+        adversarial_schedule=replace(schedule, epochs=6),
         # at the paper's rates and margin the classifier's loss does not fall within so few steps
         cad_net=CADNet(
-            decoder=ImageDecoderSettings(width=16),
+            decoder=ImageDecoderSettings(width=16, add_input=True),
             discriminators=DiscriminatorSettings(widths=(32, 64, 128, 256), image_backbone=None),
             margin=0.3,
             triplet_weight=0.2,
