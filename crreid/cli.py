@@ -1,7 +1,8 @@
-"""The command line: `crreid data describe`, `crreid data mlr`, `crreid train`, `crreid study`, `crreid bench`."""
+"""The command line: `crreid data describe`, `crreid data mlr`, `crreid train`, `measure`, `study` and `bench`."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from crreid.study.items import find_items
 from crreid.study.plan import plan_study
 from crreid.study.rows import loss_ablation_rows, state_of_the_art_rows
 from crreid.study.session import open_session
+from crreid.study.worklist import work_through
 
 __all__ = ["main"]
 
@@ -202,6 +204,54 @@ def study(
         )
 
 
+def measure(
+    only: tuple[str, ...] = (),
+    rows: tuple[str, ...] = (),
+    profile: str = "quick",
+    dataset: str = "mlr-synthetic",
+    data_root: str = "",
+    seeds: tuple[int, ...] = (),
+    device: str = "auto",
+    weights: str = "random",
+    results_dir: str = "",
+    minutes: float = math.inf,
+) -> None:
+    """Trains and tests what notebooks will ask for and no record holds; needs none of the notebooks' packages.
+
+    Run again, it goes on where it ended: a finished run has its record, an interrupted one its last epoch.
+
+    Args:
+        only: Notebooks whose rows are wanted, the most wanted first; none = all.
+        rows: Rows of those; none = all.
+        profile: smoke, quick, reduced or paper.
+        dataset: E.g. mlr-synthetic, mlr-market-1501.
+        data_root: Folder or file of the data set.
+        seeds: Trainings of every row.
+        device: auto, cpu or cuda.
+        weights: Start of the backbones: random, timm, or a local file.
+        results_dir: Where records go.
+        minutes: Begin no run that, by the estimate, would end later.
+    """
+    session = open_session(
+        "measure",
+        profile=profile,
+        dataset=dataset,
+        data_root=data_root,
+        device=device,
+        seeds=seeds,
+        weights=weights,
+        results_dir=results_dir,
+    )
+    items = [item for name in only for item in find_items((name,))] or find_items(())
+    plan = plan_study(items, session, rows)
+    print(plan.report())
+    done = work_through(plan, minutes=minutes)
+    print(done)
+    if done.failed:
+        name, problem = next(iter(done.failed.items()))
+        raise InputError(f"{len(done.failed)} runs failed, {name} first: {problem}")
+
+
 def _absolute_weights(text: str) -> str:
     """The parameter `weights` with absolute paths: notebooks run in another folder."""
     entries = []
@@ -222,12 +272,14 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: Those after the program's name; None = of this process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands: dict[str, Callable[..., None]] = {"train": train, "study": study, "bench": bench}
+    commands: dict[str, Callable[..., None]] = {"train": train, "measure": measure, "study": study, "bench": bench}
     program = "crreid"
     if arguments[:1] == ["data"]:
         commands, program, arguments = {"describe": describe, "mlr": build_mlr}, "crreid data", arguments[1:]
     elif arguments[:1] in (["-h"], ["--help"], []):
-        print("crreid data {describe,mlr}, crreid train, crreid study, crreid bench: see each with --help")
+        print(
+            "crreid data {describe,mlr}, crreid train, crreid measure, crreid study, crreid bench: see each with --help"
+        )
         print(f"data sets: {', '.join(DATASET_NAMES)}")
         return
     try:

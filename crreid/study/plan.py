@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
@@ -116,14 +116,23 @@ class StudyPlan:
         return lines
 
 
-def named_runs(items: Iterable[StudyItem], session: Session) -> list[NamedRun]:
-    """Every row and seed of the items, in the order of the study."""
-    return [
+def named_runs(items: Iterable[StudyItem], session: Session, rows: Sequence[str] = ()) -> list[NamedRun]:
+    """Every row and seed of the items, in their order; of some rows alone where those are named.
+
+    Raises:
+        InputError: No item has a row of a name.
+    """
+    named = [
         NamedRun(item=item, row=row, run=run)
         for item in items
         for row, of_row in session.runs(item.rows).items()
         for run in of_row
     ]
+    there = list(dict.fromkeys(entry.row for entry in named))
+    for row in rows:
+        if row not in there:
+            raise InputError(f"no row {row!r}; expected some of {', '.join(there)}")
+    return [entry for entry in named if entry.row in rows or not rows]
 
 
 def with_teachers(runs: Iterable[Run]) -> list[Run]:
@@ -137,7 +146,7 @@ def with_teachers(runs: Iterable[Run]) -> list[Run]:
     return list(found.values())
 
 
-def plan_study(items: Iterable[StudyItem], session: Session) -> StudyPlan:
+def plan_study(items: Iterable[StudyItem], session: Session, rows: Sequence[str] = ()) -> StudyPlan:
     """Which runs are on record, and what the missing ones will cost.
 
     Seconds come from records of the same training on the same device with another seed or at another length; where
@@ -146,8 +155,12 @@ def plan_study(items: Iterable[StudyItem], session: Session) -> StudyPlan:
     Args:
         items: Which notebooks.
         session: Profile, data set, seeds.
+        rows: Names of rows; none for all.
+
+    Raises:
+        InputError: No notebook has a row of a name.
     """
-    named = named_runs(items, session)
+    named = named_runs(items, session, rows)
     workspace = session.workspace
     missing = {run.digest: run for run in (entry.run for entry in named) if not workspace.record_file(run).exists()}
     device = device_name(workspace.torch_device())
