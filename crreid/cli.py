@@ -157,6 +157,7 @@ def study(
     dataset: str = "mlr-synthetic",
     data_root: str = "",
     only: tuple[str, ...] = (),
+    rows: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     device: str = "auto",
     weights: str = "random",
@@ -172,6 +173,7 @@ def study(
         dataset: E.g. mlr-synthetic, mlr-market-1501.
         data_root: Folder or file of the data set.
         only: Notebooks to run; none = all.
+        rows: Rows to measure and show, of notebooks that take the choice: Table I and unseen resolutions; none = all.
         seeds: Trainings of every row.
         device: auto, cpu or cuda.
         weights: Start of the backbones: random, timm, or a local file.
@@ -190,8 +192,10 @@ def study(
         parameters["results_dir"] = str(Path(results_dir).expanduser().resolve())
     items = find_items(only)
     if plan:
-        print(plan_study(items, open_session("study", **parameters)).report())
+        print(plan_study(items, open_session("study", **parameters), rows).report())
         return
+    if rows:
+        parameters["rows"] = list(rows)
     summary = run_study(items, parameters, force=force, jobs=jobs)
     failed = [outcome for outcome in summary.outcomes if outcome.problem]
     for outcome in summary.outcomes:

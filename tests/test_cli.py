@@ -60,6 +60,9 @@ def test_describe_and_mlr_of_market(market, tmp_path, capsys):
         (["study", "--jobs", "0"], "jobs must be at least 1, not 0"),
         (["study", "--list", "--profile", "huge"], "unknown profile 'huge'"),
         (["study", "--only", "table99"], "no notebook 'table99'"),
+        (["study", "--only", "table1_state_of_the_art", "--rows", "PS"], "no row 'PS'; expected some of ResNet-50"),
+        (["study", "--only", "table5_pooling", "--rows", "AAP"], "table5_pooling.ipynb has no parameter 'rows'"),
+        (["measure", "--only", "table5_pooling", "--rows", "AMP", "aap"], "no row 'aap'; expected some of AAP"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message, market, tmp_path, capsys):
@@ -82,6 +85,12 @@ def test_list_says_what_is_missing_and_runs_nothing(tmp_path, capsys):
     assert output.count(" missing   ") == 4
     assert not (tmp_path / "records").exists()
     assert not (tmp_path / "README.md").exists()
+
+
+def test_list_names_the_chosen_rows_only(tmp_path, capsys):
+    only = ["--only", "table2_loss_ablation", "--rows", "ID", "SR+ID", "--profile", "smoke"]
+    main(["study", "--list", *only, "--results-dir", str(tmp_path), "--device", "cpu"])
+    assert "the tables name 2 runs" in capsys.readouterr().out
 
 
 def test_paths_of_weights_become_absolute(tmp_path, monkeypatch):

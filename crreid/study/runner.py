@@ -109,16 +109,17 @@ def run_study(
         index `results/README.md` and the site `results/index.html` are written anew.
 
     Raises:
-        InputError: A parameter that a notebook does not take, fewer than one job, or with `force` a run that another
-            process is training; all before anything was started.
+        InputError: A parameter or row that a notebook does not have, fewer than one job, or with `force` a run that
+            another process is training; all before anything was started.
     """
     if jobs < 1:
         raise InputError(f"jobs must be at least 1, not {jobs}")
     folder = notebooks_dir()
     for item in items:
         check_parameters(folder / f"{item.name}.ipynb", parameters)
-    session = open_session("study", **parameters)
-    named = named_runs(items, session)
+    of_session = {name: value for name, value in parameters.items() if name != "rows"}
+    session = open_session("study", **of_session)
+    named = named_runs(items, session, parameters.get("rows", ()))
     trainings = with_teachers([entry.run for entry in named])
     if force:
         _forget(trainings, session)

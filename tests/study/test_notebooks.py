@@ -13,6 +13,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PARAMETERS = {"profile", "dataset", "data_root", "device", "seeds", "weights", "results_dir", "force"}
 EXTRA = {
     "table1_state_of_the_art": {"rows"},
+    "unseen_resolution": {"rows"},
     "table7_sequence_combinations": {"sets"},
     "cad_net": {"systems"},
 }  # parameters of one notebook only
