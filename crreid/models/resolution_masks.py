@@ -34,7 +34,8 @@ class ResolutionMaskSettings:
         initial_mean: Of the normal distribution that M is drawn from; the paper says random. 3 makes masks of about
             0.95, so that a mask that joins a trained network does not break it; with 0, masks of 0.5, a short
             progressive training ends with a clearly higher cross entropy.
-        initial_deviation: Its standard deviation.
+        initial_deviation: Its standard deviation. The larger it is, the less alike are the maps of one image at two
+            levels before anything is learnt; short trainings do not make up for 1.
     """
 
     per: Literal["block", "stage"] = "block"
