@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -12,7 +11,7 @@ import pandas as pd
 from crreid.data.prepare import PreparedData
 from crreid.records import Record
 from crreid.study.pictures import RestoredImage
-from crreid.study.rates import mean_rank1, verdict
+from crreid.study.rates import mean_rank1, rank1_noise, verdict
 
 __all__ = [
     "ablation_conclusion",
@@ -217,14 +216,8 @@ def _gap(values: Mapping[str, float], pair: tuple[str, str]) -> float:
 
 def _noise(records: dict[str, list[Record]]) -> tuple[float, str]:
     """Points of rank-1 that two rows may differ by without meaning anything, and where that comes from."""
+    noise = max(rank1_noise(of_row, of_row) for of_row in records.values())  # of the row that is the least certain
     seeds = min(len(of_row) for of_row in records.values())
     if seeds > 1:
-        spread = max(float(np.std([record.score("rank1") for record in of_row], ddof=1)) for of_row in records.values())
-        return 2 * spread * math.sqrt(2 / seeds), f"two standard errors of a difference over {seeds} seeds"
-    widths = []
-    for of_row in records.values():
-        share = of_row[0].score("rank1") / 100
-        queries = of_row[0].measured["scores"]["protocol"]["multi_shot"]["overall"]["queries"]
-        widths.append(100 * math.sqrt(2 * share * (1 - share) / queries))
-    how = "two standard errors from the number of queries, for a single seed; another seed may move it further"
-    return 2 * max(widths), how
+        return noise, f"two standard errors of a difference, from {seeds} seeds or from the number of queries"
+    return noise, "two standard errors from the number of queries, for a single seed; another seed may move it further"

@@ -95,7 +95,8 @@ def test_order_of_several_seeds_takes_the_noise_from_their_spread() -> None:
     }
     text = order_conclusion(ours, {"A": 1, "B": 2})
     assert (
-        "A difference counts here if it exceeds 2.0 points: two standard errors of a difference over 2 seeds." in text
+        "A difference counts here if it exceeds 2.0 points: two standard errors of a difference, from 2 seeds or "
+        "from the number of queries." in text
     )
     assert "in **0**, and **0** of these" in text
 
