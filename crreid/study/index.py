@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pandas as pd
 
 from crreid.files import write_atomically
@@ -59,9 +63,23 @@ class Rendering:
 
     @property
     def command(self) -> str:
-        """What renders it again."""
-        root = "" if self.synthetic else " --data-root PATH"
-        return f"crreid study --profile {self.profile} --dataset {self.dataset} --only {self.item.name}{root}"
+        """What renders it again, with the parameters that its executed notebook was given."""
+        words = ["crreid", "study", "--profile", self.profile, "--dataset", self.dataset, "--only", self.item.name]
+        given = self._given()
+        for name in ("rows", "seeds"):
+            if given.get(name):
+                words += [f"--{name}", *map(str, given[name])]
+        if given.get("weights", "random") != "random":
+            words += ["--weights", given["weights"]]
+        return shlex.join(words if self.synthetic else [*words, "--data-root", "PATH"])
+
+    def _given(self) -> dict[str, Any]:
+        """Parameters of the executed notebook; none where it is not there."""
+        file = self.folder / f"{self.item.name}.ipynb"
+        cells = nbformat.read(file, as_version=4).cells if file.exists() else []
+        sources = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+        assigned = [node for node in ast.parse("\n".join(sources)).body if isinstance(node, ast.Assign)]
+        return {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in assigned}
 
     def tables(self) -> list[str]:
         """Names of its tables that are there."""

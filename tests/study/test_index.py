@@ -2,6 +2,7 @@
 
 import json
 
+import nbformat
 import pytest
 
 from crreid.study import index
@@ -48,6 +49,17 @@ def test_a_rendering_says_what_it_left_and_how_to_make_it_again(results):
     assert caviar.command == "crreid study --profile quick --dataset caviar --only table8 --data-root PATH"
     assert find_renderings(results)[2][0].command.endswith("--only table8")
     assert caviar.records().empty
+
+
+def test_the_command_repeats_what_the_notebook_was_given(results):
+    source = 'rows = ["PS-HRNet", "CAD-Net, f alone"]\nseeds = [0, 1]\nweights = "resnet50=r.safetensors"\nforce = True'
+    cells = [nbformat.v4.new_code_cell("rows = []"), nbformat.v4.new_code_cell(source)]
+    cells[1].metadata["tags"] = ["injected-parameters"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), results / "quick/caviar/table8.ipynb")
+    assert find_renderings(results)[1][0].command == (
+        "crreid study --profile quick --dataset caviar --only table8 --rows PS-HRNet 'CAD-Net, f alone' "
+        "--seeds 0 1 --weights resnet50=r.safetensors --data-root PATH"
+    )
 
 
 @pytest.mark.parametrize(("count", "folded"), [(3, False), (12, True)])
