@@ -193,7 +193,7 @@ def shown_method_costs(costs: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame
         "in training (10^6)": (costs["parameters_training"] / 1e6, "{:.2f}"),
         "multiply-adds (10^9)": (costs["multiply_adds"] / 1e9, "{:.3f}"),
         "training pairs/s": (costs["pairs_per_second"], "{:,.1f}"),
-        "paper's schedule (minutes)": (costs["paper_minutes"], "{:,.0f}"),
+        "minutes for paper's epochs": (costs["paper_minutes"], "{:,.0f}"),
         "images/s": (costs["images_per_second"], "{:,.1f}"),
         "one query (ms)": (costs["query_milliseconds"], "{:.1f}"),
         "memory of a step (MiB)": (costs["step_peak_bytes"] / 2**20, "{:,.0f}"),
