@@ -11,7 +11,7 @@ import pandas as pd
 from crreid.data.prepare import PreparedData
 from crreid.records import Record
 from crreid.study.pictures import RestoredImage
-from crreid.study.rates import mean_rank1, rank1_noise, verdict
+from crreid.study.rates import mean_rank1, rank1_noise, unlike_starts, verdict
 
 __all__ = [
     "ablation_conclusion",
@@ -117,6 +117,7 @@ def order_conclusion(records: dict[str, list[Record]], published: Mapping[str, f
             f"- Of {len(pairs)} pairs of rows that the paper orders, ours differ by more than the noise in "
             f"**{len(clear)}**, and **{len(agreeing)}** of these stand as the paper has them."
         )
+    lines += [f"- {sentence}" for sentence in unlike_starts(records)]
     return "\n".join([*lines, "", f"A difference counts here if it exceeds {noise:.1f} points: {how}."])
 
 

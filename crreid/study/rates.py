@@ -12,7 +12,17 @@ from crreid.errors import InputError
 from crreid.records import Record
 from crreid.study.tables import mean_and_deviation
 
-__all__ = ["at_rate", "listed", "mean_rank1", "rank1_at_rates", "rank1_by_rate", "rank1_noise", "signed", "verdict"]
+__all__ = [
+    "at_rate",
+    "listed",
+    "mean_rank1",
+    "rank1_at_rates",
+    "rank1_by_rate",
+    "rank1_noise",
+    "signed",
+    "unlike_starts",
+    "verdict",
+]
 
 
 def at_rate(rate: float) -> str:
@@ -48,6 +58,18 @@ def verdict(difference: float, noise: float) -> str:
     if abs(difference) <= noise:
         return "within the noise"
     return "more than the noise" if difference > 0 else "a loss, more than the noise"
+
+
+def unlike_starts(records: Mapping[str, Sequence[Record]]) -> list[str]:
+    """A sentence where some rows' backbones start from given weights and others' from random ones, else none."""
+    random = [row for row, of_row in records.items() if of_row[0].run.get("weights", "random") == "random"]
+    given = [row for row in records if row not in random]
+    if not random or not given:
+        return []
+    return [
+        f"The order is not that of the methods alone: {listed(given)} start{'s' if len(given) == 1 else ''} from given "
+        f"weights, {listed(random)} from random ones."
+    ]
 
 
 def rank1_by_rate(records: Mapping[str, Sequence[Record]]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from crreid.records import Record
 from crreid.runs import Run
-from crreid.study.rates import at_rate, listed, rank1_by_rate, rank1_noise, signed
+from crreid.study.rates import at_rate, listed, rank1_by_rate, rank1_noise, signed, unlike_starts
 
 __all__ = [
     "best_by_rate",
@@ -170,7 +170,7 @@ def unseen_conclusion(records: Mapping[str, Sequence[Record]], seen: Sequence[fl
     means = rank1_by_rate(records)
     lines = [_leaders(means), _pairs(crossings(records))]
     lines += _between(means, seen) + _beyond(means, seen)
-    lines += _choice(choices(records, seen), means)
+    lines += _choice(choices(records, seen), means) + unlike_starts(records)
     queries = next(iter(records.values()))[0].measured["scores"][at_rate(means.index[0])]["multi_shot"]["overall"]
     seeds = min(len(of_row) for of_row in records.values())
     how = (

@@ -1,13 +1,24 @@
 """Comparing rows at single rates: values that can be worked out on paper."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from crreid.errors import InputError
 from crreid.runs import Record
-from crreid.study.rates import at_rate, listed, mean_rank1, rank1_at_rates, rank1_by_rate, rank1_noise, signed, verdict
+from crreid.study.rates import (
+    at_rate,
+    listed,
+    mean_rank1,
+    rank1_at_rates,
+    rank1_by_rate,
+    rank1_noise,
+    signed,
+    unlike_starts,
+    verdict,
+)
 from crreid.study.tables import tidy_scores
 
 
@@ -97,3 +108,15 @@ def test_signs(points: float, text: str) -> None:
 def test_lists() -> None:
     assert listed(["A"]) == "A"
     assert listed(["A", "B", "C"]) == "A, B and C"
+
+
+def test_rows_that_start_unlike_are_named() -> None:
+    def started(*weights: str) -> list[Record]:
+        return [replace(record({}), run={"weights": each}) for each in weights]
+
+    rows = {"A": started("file 12ab"), "B": started("random"), "C": started("random")}
+    assert unlike_starts(rows) == [
+        "The order is not that of the methods alone: A starts from given weights, B and C from random ones."
+    ]
+    assert unlike_starts({"B": rows["B"], "C": rows["C"]}) == []
+    assert unlike_starts({"A": rows["A"]}) == []
