@@ -120,7 +120,7 @@ def test_ablation_conclusion_weighs_differences_by_the_noise(records):
     assert "PS adds **+28.0** points" in text
     assert "more than the noise" in text
     assert "single seed" in text
-    assert "over 2 seeds" in ablation_conclusion(records)
+    assert "from 2 seeds" in ablation_conclusion(records)
 
 
 def test_resolution_conclusion_says_the_loss(records):
