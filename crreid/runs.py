@@ -141,6 +141,10 @@ class Workspace:
         """Where the weights of a run lie."""
         return self.runs_dir / run.training_digest
 
+    def weights_file(self, run: Run) -> Path:
+        """The trained weights of a run; there once it is trained, whichever of its tests asked for that."""
+        return self.folder(run) / "weights.safetensors"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
@@ -254,7 +258,7 @@ def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
 
     torch.manual_seed(run.seed)  # initial weights
     method = run.method.build(pairs.identities, teacher)
-    weights = folder / "weights.safetensors"
+    weights = workspace.weights_file(run)
     log = of_first(lambda: TrainingLog.read(folder) if weights.exists() else None)
     if log is not None:
         workspace.say(f"{run.method.title}: weights of {run.training_digest} are at hand")

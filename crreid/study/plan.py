@@ -108,7 +108,7 @@ class StudyPlan:
             for entry in self.named
             if entry.item.pictures
             and entry.run.digest not in self.missing
-            and not (self.session.workspace.folder(entry.run) / "weights.safetensors").exists()
+            and not self.session.workspace.weights_file(entry.run).exists()
         ]
         if pictures:
             names = ", ".join(dict.fromkeys(pictures))
@@ -192,7 +192,7 @@ class _Estimator:
 
     def at_hand(self, run: Run) -> bool:
         """Whether this machine has the weights."""
-        return (self._workspace.folder(run) / "weights.safetensors").exists()
+        return self._workspace.weights_file(run).exists()
 
     def cost(self, run: Run, *, train: bool = True, test: bool = True) -> Cost | None:
         """The cost of training and testing, as far as asked for; None where the data are not there to count."""

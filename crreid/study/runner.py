@@ -157,7 +157,7 @@ def _trained_at(runs: list[Run], session: Session) -> dict[str, int | None]:
     """When the weights of each training were written, None where there are none."""
     times: dict[str, int | None] = {}
     for run in runs:
-        file = session.workspace.folder(run) / "weights.safetensors"
+        file = session.workspace.weights_file(run)
         times[run.training_digest] = file.stat().st_mtime_ns if file.exists() else None
     return times
 

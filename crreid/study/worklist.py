@@ -48,9 +48,10 @@ def work_through(
         clock: Seconds.
     """
     workspace, done, start = plan.session.workspace, WorkDone(), clock()
+    trainings = _training_seconds(plan)
     missing = {entry.run.digest: entry for entry in plan.named if entry.run.digest in plan.missing}
     for number, entry in enumerate(missing.values(), start=1):
-        name, needed = f"{entry.row} (seed {entry.run.seed})", _seconds(plan, entry.run)
+        name, needed = f"{entry.row} (seed {entry.run.seed})", _seconds(plan, trainings, entry.run)
         left = 60 * minutes - (clock() - start)
         if needed > left:
             workspace.say(f"{name}: left out, needs about {needed / 60:.1f} min of {max(0.0, left) / 60:.1f}")
@@ -68,22 +69,20 @@ def work_through(
     return done
 
 
-def _seconds(plan: StudyPlan, run: Run) -> float:
-    """Of the trainings that this run still needs, its teachers' too, and of its test; 0 where nothing is known.
-
-    The plan counts a training that several runs share at one of them, which need not have had its turn.
-    """
-    trainings: dict[str, float] = {digest: cost.training for digest, (_, cost) in plan.teachers.items() if cost}
+def _training_seconds(plan: StudyPlan) -> dict[str, float]:
+    """By training digest; the plan counts a training that several runs share at one of them, whichever comes first."""
+    seconds = {digest: cost.training for digest, (_, cost) in plan.teachers.items() if cost}
     for entry in plan.named:
         cost = plan.missing.get(entry.run.digest)
         if cost is not None:
             digest = entry.run.training_digest
-            trainings[digest] = max(cost.training, trainings.get(digest, 0.0))
-    chain = [] if _at_hand(plan, run) else with_teachers([run])
-    own = plan.missing[run.digest]
-    test = 0.0 if own is None else own.evaluation
-    return test + sum(trainings.get(each.training_digest, 0.0) for each in chain if not _at_hand(plan, each))
+            seconds[digest] = max(cost.training, seconds.get(digest, 0.0))
+    return seconds
 
 
-def _at_hand(plan: StudyPlan, run: Run) -> bool:
-    return (plan.session.workspace.folder(run) / "weights.safetensors").exists()
+def _seconds(plan: StudyPlan, trainings: dict[str, float], run: Run) -> float:
+    """Of the trainings that this run still needs, its teachers' too, and of its test; 0 where nothing is known."""
+    weights_file, own = plan.session.workspace.weights_file, plan.missing[run.digest]
+    chain = [] if weights_file(run).exists() else with_teachers([run])
+    needed = [each.training_digest for each in chain if not weights_file(each).exists()]
+    return (0.0 if own is None else own.evaluation) + sum(trainings.get(digest, 0.0) for digest in needed)
