@@ -221,18 +221,18 @@ def _smoke(data: DataSettings) -> Profile:
             vdsr_ca=VDSRSettings(depth=3, width=8),
         ),
         adversarial_schedule=schedule,
-        cad_net=_small_cad_net(width=4),
+        cad_net=_small_cad_net(),
         lrar=_small_lrar(length=64),
     )
 
 
 def _quick(data: DataSettings) -> Profile:
     schedule = Schedule(
-        epochs=10,
+        epochs=8,
         warmup_epochs=1,
         warmup_learning_rate=5e-3,
         ramp=True,
-        learning_rate=2e-2,
+        learning_rate=4e-2,
         decay="cosine",
         milestones=(),
     )
@@ -240,17 +240,18 @@ def _quick(data: DataSettings) -> Profile:
         name="quick",
         data=replace(data, train_identities=60, test_identities=60),
         schedule=schedule,
-        evaluation=EvaluationSettings(query_rates=(1, 2, 3, 4)),
+        evaluation=EvaluationSettings(flip=False, query_rates=(1, 2, 3, 4)),
         size=(128, 64),
         augmentation=Augmentation(padding=5),
-        # half of the features dropped is too much for so few steps
+        # half of the features dropped is too much for so few steps, and any for fewer still
         network=HRNetReIDSettings(backbone="hrnet_w18_small", dropout=0.2),
         restoration=VDSRSettings(depth=6, width=16, initialisation="identity"),
-        comparison_schedule=replace(schedule, epochs=5),
-        conventional=_small_networks(dropout=0.2),
+        # at the higher rate SRCNN, which starts from random weights, restores nothing
+        comparison_schedule=replace(schedule, epochs=4, learning_rate=2e-2),
+        conventional=_small_networks(dropout=0.0),
         modules=_small_modules(),
-        adversarial_schedule=replace(schedule, epochs=4),
-        cad_net=_small_cad_net(width=8),
+        adversarial_schedule=replace(schedule, epochs=4, learning_rate=2e-2),
+        cad_net=_small_cad_net(),
         lrar=_small_lrar(length=512),
     )
 
@@ -294,18 +295,20 @@ def _small_networks(*, dropout: float, stripes: int = 6) -> ConventionalNetworks
     )
 
 
-def _small_cad_net(*, width: int) -> CADNet:
+def _small_cad_net() -> CADNet:
     """For networks from random weights, which a margin of 2 draws together before they have learnt anything.
 
-    Nor does a decoder learn to draw a whole image in so few steps: it predicts what the input lacks.
+    Nor does a decoder learn to draw a whole image in so few steps: it predicts what the input lacks. `test_resnet` is
+    timm's smallest ResNet, four stages of one block: on the built-in data it learns more in a given time than wider
+    ones do.
     """
     return CADNet(
-        encoder=CrossResolutionEncoderSettings(backbone="resnet10t"),
-        decoder=ImageDecoderSettings(width=width, add_input=True),
-        discriminators=DiscriminatorSettings(widths=(2 * width, 4 * width, 8 * width), image_backbone=None),
+        encoder=CrossResolutionEncoderSettings(backbone="test_resnet"),
+        decoder=ImageDecoderSettings(width=4, add_input=True),
+        discriminators=DiscriminatorSettings(widths=(8, 16, 32), image_backbone=None),
         margin=0.3,
-        learning_rate_scale=0.3,
-        classifier_learning_rate_scale=0.1,
+        learning_rate_scale=0.6,
+        classifier_learning_rate_scale=2.0,
     )
 
 
@@ -313,7 +316,7 @@ def _small_lrar(*, length: int, backbone: str = "resnet18") -> LRAR:
     """For few steps, in which a cross entropy alone learns nothing, nor masks at the networks' rate.
 
     Masks that start far apart draw the levels' descriptors apart, and so few steps do not bring them together again:
-    on the built-in data rank-1 fell from 37 to 15 % with a deviation of 1 instead of 0.1.
+    on the built-in data, in 5 epochs, rank-1 fell from 37 to 15 % with a deviation of 1 instead of 0.1.
     """
     return LRAR(
         network=PooledClassifierSettings(backbone=backbone, dropout=0.0, feature_length=length),
