@@ -101,8 +101,8 @@ def run_study(
         items: Which notebooks.
         parameters: Of all of them, plain literals; see the parameters cell of any notebook.
         force: Drop the records and weights of these items' runs, and of their teachers, first.
-        jobs: Notebooks at a time. More than one share the processor's cores evenly, and the last bits of a training
-            on a processor depend on the number of its threads; a record says how many there were.
+        jobs: Notebooks at a time, if there are so many. More than one share the processor's cores evenly, and the last
+            bits of a training on a processor depend on the number of its threads; a record says how many there were.
 
     Returns:
         The outcomes and counts. Executed notebooks, HTML, tables and figures lie in `results/<profile>/<dataset>`; the
@@ -124,7 +124,7 @@ def run_study(
     if force:
         _forget(trainings, session)
     before = _trained_at(trainings, session)
-    outcomes = _execute_all(items, folder, parameters, session, _needed(named, session), jobs)
+    outcomes = _execute_all(items, folder, parameters, session, _needed(named, session), min(jobs, len(items)))
     write_index(session.workspace.results_dir)
     write_site(session.workspace.results_dir)
     after = _trained_at(trainings, session)
