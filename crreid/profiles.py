@@ -238,7 +238,7 @@ def _quick(data: DataSettings) -> Profile:
     )
     return Profile(
         name="quick",
-        data=replace(data, train_identities=60, test_identities=60),
+        data=replace(data, train_identities=54, test_identities=60),
         schedule=schedule,
         evaluation=EvaluationSettings(flip=False, query_rates=(1, 2, 3, 4)),
         size=(128, 64),
@@ -250,7 +250,7 @@ def _quick(data: DataSettings) -> Profile:
         comparison_schedule=replace(schedule, epochs=4, learning_rate=2e-2),
         conventional=_small_networks(dropout=0.0),
         modules=_small_modules(),
-        adversarial_schedule=replace(schedule, epochs=4, learning_rate=2e-2),
+        adversarial_schedule=replace(schedule, epochs=5, learning_rate=2e-2),
         cad_net=_small_cad_net(),
         lrar=_small_lrar(length=512),
     )
@@ -304,11 +304,10 @@ def _small_cad_net() -> CADNet:
     """
     return CADNet(
         encoder=CrossResolutionEncoderSettings(backbone="test_resnet"),
-        decoder=ImageDecoderSettings(width=4, add_input=True),
-        discriminators=DiscriminatorSettings(widths=(8, 16, 32), image_backbone=None),
+        decoder=ImageDecoderSettings(width=8, add_input=True),
+        discriminators=DiscriminatorSettings(widths=(16, 32, 64), image_backbone=None),
         margin=0.3,
-        learning_rate_scale=0.6,
-        classifier_learning_rate_scale=2.0,
+        learning_rate_scale=0.3,
     )
 
 

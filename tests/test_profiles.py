@@ -79,7 +79,7 @@ def test_reductions_of_quick_on_built_in_data() -> None:
     assert table.loc["size"].tolist() == ["(256, 128)", "(128, 64)"]
     assert table.loc["schedule.epochs"].tolist() == ["71", "8"]
     assert table.loc["evaluation.flip"].tolist() == ["True", "False"]
-    assert table.loc["data.train_identities"].tolist() == ["None", "60"]
+    assert table.loc["data.train_identities"].tolist() == ["None", "54"]
     assert table.loc["schedule.decay"].tolist() == ["steps", "cosine"]
     assert not {"name", "data.dataset", "data.mlr.cameras", "schedule.weight_decay"} & set(table.index)
 
