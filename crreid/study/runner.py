@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ def run_study(
     if force:
         _forget(trainings, session)
     before = _trained_at(trainings, session)
-    outcomes = _execute_all(items, folder, parameters, session, _needed(named, session), min(jobs, len(items)))
+    outcomes = _execute_all(items, folder, parameters, session, lambda: _needed(named, session), min(jobs, len(items)))
     write_index(session.workspace.results_dir)
     write_site(session.workspace.results_dir)
     after = _trained_at(trainings, session)
@@ -163,11 +164,12 @@ def _trained_at(runs: list[Run], session: Session) -> dict[str, int | None]:
 
 
 def _needed(named: list[NamedRun], session: Session) -> dict[str, set[str]]:
-    """The trainings that each item is going to need: those of its runs without a record, and their teachers'."""
-    needed: dict[str, set[str]] = {}
+    """What each item has still to train: of its runs without a record, and their teachers, those without weights."""
+    workspace, needed = session.workspace, dict[str, set[str]]()
     for entry in named:
-        missing = [] if session.workspace.record_file(entry.run).exists() else with_teachers([entry.run])
-        needed.setdefault(entry.item.name, set()).update(run.training_digest for run in missing)
+        untested = [] if workspace.record_file(entry.run).exists() else with_teachers([entry.run])
+        missing = {run.training_digest for run in untested if not workspace.weights_file(run).exists()}
+        needed.setdefault(entry.item.name, set()).update(missing)
     return needed
 
 
@@ -180,13 +182,14 @@ def _execute_all(
     folder: Path,
     parameters: dict[str, Any],
     session: Session,
-    needed: dict[str, set[str]],
+    needed: Callable[[], dict[str, set[str]]],
     jobs: int,
 ) -> list[Outcome]:
     """Runs the notebooks, `jobs` at a time, printing what they report: outcomes in the order of the items.
 
     The next one to start shares the fewest trainings with those under way, since two that need the same one wait for
-    each other; of several, that which needs most, so that no long one is left to the end.
+    each other; of several, that which needs most, so that no long one is left to the end. `needed` tells the trainings
+    that each item lacks when it is asked.
     """
     waiting, running, done = list(items), dict[Future[Outcome], StudyItem](), dict[str, Outcome]()
     progress = _Tail(progress_file(session.workspace.runs_dir))
@@ -194,8 +197,9 @@ def _execute_all(
     with ThreadPoolExecutor(jobs) as pool:
         while waiting or running:
             while waiting and len(running) < jobs:
-                busy = set[str]().union(*(needed.get(item.name, ()) for item in running.values()))
-                item = min(waiting, key=lambda item: _priority(needed.get(item.name, set()), busy))
+                trainings = needed()
+                busy = set[str]().union(*(trainings.get(item.name, ()) for item in running.values()))
+                item = min(waiting, key=lambda item: _priority(trainings.get(item.name, set()), busy))
                 waiting.remove(item)
                 print(f"{item.name}: started", flush=True)
                 notebook = folder / f"{item.name}.ipynb"

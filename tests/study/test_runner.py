@@ -13,7 +13,7 @@ from filelock import FileLock
 from crreid.errors import InputError
 from crreid.study import runner
 from crreid.study.items import ITEMS, StudyItem, find_items
-from crreid.study.plan import named_runs, with_teachers
+from crreid.study.plan import NamedRun, named_runs, with_teachers
 from crreid.study.rows import start_here_rows
 from crreid.study.runner import check_parameters, notebooks_dir, run_study
 from crreid.study.session import open_session
@@ -152,9 +152,34 @@ def test_notebooks_that_share_no_training_start_first(tmp_path, monkeypatch, ses
         return runner.Outcome(item=entry, seconds=0, problem="")
 
     monkeypatch.setattr(runner, "_execute", execute)
-    outcomes = runner._execute_all(items, tmp_path, {}, session, needed, jobs=2)
+    outcomes = runner._execute_all(items, tmp_path, {}, session, lambda: needed, jobs=2)
     assert [outcome.item.name for outcome in outcomes] == list("abcd")
     assert set(started[:2]) == {"a", "d"}
+
+
+def test_what_is_trained_meanwhile_is_no_longer_needed(tmp_path, monkeypatch, session):
+    states = iter([{"a": {"1"}, "b": {"1", "2"}, "c": {"3"}}, {"a": set(), "c": {"3"}}, {"a": set()}])
+    started = []
+
+    def execute(entry, *_):
+        started.append(entry.name)
+        return runner.Outcome(item=entry, seconds=0, problem="")
+
+    monkeypatch.setattr(runner, "_execute", execute)
+    runner._execute_all(tuple(item(name) for name in "abc"), tmp_path, {}, session, lambda: next(states), jobs=1)
+    assert started == ["b", "c", "a"]
+
+
+def test_a_training_is_needed_until_its_weights_or_the_record_are_there(session):
+    student = start_here_rows(session.profile, seed=0, weights=session.weights)["SR+ID+PS"]
+    named = [NamedRun(item=item("a"), row="PS-HRNet", run=student)]
+    both = {student.training_digest, student.teacher.training_digest}
+    assert runner._needed(named, session) == {"a": both}
+    leave_weights(session, student.teacher)
+    assert runner._needed(named, session) == {"a": {student.training_digest}}
+    leave_weights(session, student)
+    session.workspace.weights_file(student).unlink()
+    assert runner._needed(named, session) == {"a": set()}
 
 
 def test_jobs_share_the_cores(monkeypatch):
