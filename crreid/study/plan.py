@@ -16,12 +16,12 @@ from crreid.data.sampler import IdentitySampler
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.provenance import device_name
-from crreid.runs import Run
+from crreid.runs import Run, Workspace
 from crreid.study.items import StudyItem
 from crreid.study.session import Session
 from crreid.study.speed import Speed, measured_speed
 
-__all__ = ["Cost", "NamedRun", "StudyPlan", "named_runs", "plan_study", "with_teachers"]
+__all__ = ["Cost", "NamedRun", "StudyPlan", "named_runs", "plan_study", "untrained", "with_teachers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +146,14 @@ def with_teachers(runs: Iterable[Run]) -> list[Run]:
     return list(found.values())
 
 
+def untrained(run: Run, workspace: Workspace) -> list[Run]:
+    """What is still to be trained before the run can be tested, teachers first.
+
+    A teacher without weights counts even where its student has them: the student is built with it.
+    """
+    return [each for each in with_teachers([run]) if not workspace.weights_file(each).exists()]
+
+
 def plan_study(items: Iterable[StudyItem], session: Session, rows: Sequence[str] = ()) -> StudyPlan:
     """Which runs are on record, and what the missing ones will cost.
 
@@ -172,9 +180,8 @@ def plan_study(items: Iterable[StudyItem], session: Session, rows: Sequence[str]
         trained.add(run.training_digest)
     teachers: dict[str, tuple[Run, Cost | None]] = {}
     for run in missing.values():
-        needed = with_teachers([run])[:-1] if not estimator.at_hand(run) else []
-        for teacher in needed:
-            if teacher.training_digest not in trained and not estimator.at_hand(teacher):
+        for teacher in untrained(run, workspace):
+            if teacher.training_digest not in trained:  # as the run itself is
                 trained.add(teacher.training_digest)
                 teachers[teacher.training_digest] = (teacher, estimator.cost(teacher, test=False))
     return StudyPlan(session=session, named=named, missing=costs, teachers=teachers, device=device)

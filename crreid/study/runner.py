@@ -25,7 +25,7 @@ from crreid.runs import Run
 from crreid.study.executed import render_executed
 from crreid.study.index import write_index
 from crreid.study.items import StudyItem
-from crreid.study.plan import NamedRun, named_runs, with_teachers
+from crreid.study.plan import NamedRun, named_runs, untrained, with_teachers
 from crreid.study.progress import progress_file
 from crreid.study.session import Session, default_results_dir, open_session
 from crreid.study.site import write_site
@@ -167,9 +167,8 @@ def _needed(named: list[NamedRun], session: Session) -> dict[str, set[str]]:
     """What each item has still to train: of its runs without a record, and their teachers, those without weights."""
     workspace, needed = session.workspace, dict[str, set[str]]()
     for entry in named:
-        untested = [] if workspace.record_file(entry.run).exists() else with_teachers([entry.run])
-        missing = {run.training_digest for run in untested if not workspace.weights_file(run).exists()}
-        needed.setdefault(entry.item.name, set()).update(missing)
+        missing = [] if workspace.record_file(entry.run).exists() else untrained(entry.run, workspace)
+        needed.setdefault(entry.item.name, set()).update(run.training_digest for run in missing)
     return needed
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crreid.runs import Run, measure
-from crreid.study.plan import StudyPlan, with_teachers
+from crreid.study.plan import StudyPlan, untrained
 
 __all__ = ["WorkDone", "work_through"]
 
@@ -82,7 +82,6 @@ def _training_seconds(plan: StudyPlan) -> dict[str, float]:
 
 def _seconds(plan: StudyPlan, trainings: dict[str, float], run: Run) -> float:
     """Of the trainings that this run still needs, its teachers' too, and of its test; 0 where nothing is known."""
-    weights_file, own = plan.session.workspace.weights_file, plan.missing[run.digest]
-    chain = [] if weights_file(run).exists() else with_teachers([run])
-    needed = [each.training_digest for each in chain if not weights_file(each).exists()]
-    return (0.0 if own is None else own.evaluation) + sum(trainings.get(digest, 0.0) for digest in needed)
+    own, needed = plan.missing[run.digest], untrained(run, plan.session.workspace)
+    test = 0.0 if own is None else own.evaluation
+    return test + sum(trainings.get(each.training_digest, 0.0) for each in needed)

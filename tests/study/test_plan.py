@@ -9,7 +9,7 @@ import torch
 from crreid.provenance import device_name
 from crreid.study import plan
 from crreid.study.items import StudyItem
-from crreid.study.plan import named_runs, plan_study, with_teachers
+from crreid.study.plan import named_runs, plan_study, untrained, with_teachers
 from crreid.study.rows import loss_ablation_rows
 from crreid.study.session import open_session
 from crreid.study.speed import Speed, measured_speed
@@ -45,7 +45,7 @@ def write_record(session, run, *, seconds=60.0, device=DEVICE, threads=None):
 
 def leave_weights(session, run):
     session.workspace.folder(run).mkdir(parents=True)
-    (session.workspace.folder(run) / "weights.safetensors").touch()
+    session.workspace.weights_file(run).touch()
 
 
 def test_teachers_come_first_and_once(session):
@@ -55,6 +55,18 @@ def test_teachers_come_first_and_once(session):
     assert len(ordered) == 4
     assert ordered[0] == runs[0]  # the teacher of the last row
     assert with_teachers([]) == []
+
+
+def test_what_has_weights_is_not_trained_but_a_teacher_without_them_is(session):
+    (student,) = (entry.run for entry in named_runs((FULL,), session))
+    teacher = student.teacher
+    assert untrained(student, session.workspace) == [teacher, student]
+    leave_weights(session, student)
+    assert untrained(student, session.workspace) == [teacher]
+    assert [run for run, _ in plan_study((FULL,), session).teachers.values()] == [teacher]
+    leave_weights(session, teacher)
+    assert untrained(student, session.workspace) == []
+    assert plan_study((FULL,), session).teachers == {}
 
 
 def test_shared_runs_are_counted_once_and_a_teacher_that_is_no_row_counts(session):

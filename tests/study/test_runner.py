@@ -115,7 +115,7 @@ def session(tmp_path):
 def leave_weights(session, run):
     folder = session.workspace.folder(run)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "weights.safetensors").touch()
+    session.workspace.weights_file(run).touch()
     session.workspace.record_file(run).parent.mkdir(parents=True, exist_ok=True)
     session.workspace.record_file(run).touch()
 

@@ -40,7 +40,7 @@ def measured(monkeypatch):
     def measure(run, workspace):
         for each in plan.with_teachers([run]):
             workspace.folder(each).mkdir(parents=True, exist_ok=True)
-            (workspace.folder(each) / "weights.safetensors").touch()
+            workspace.weights_file(each).touch()
         titles.append(run.method.title)
         return Record()
 
