@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -40,7 +40,17 @@ from crreid.records import Record, read_record
 from crreid.training.loop import train
 from crreid.training.schedule import Schedule
 
-__all__ = ["Run", "TrainedRun", "Workspace", "find_record", "measure", "measure_together", "trained"]
+__all__ = [
+    "Run",
+    "TrainedRun",
+    "Workspace",
+    "find_record",
+    "measure",
+    "measure_together",
+    "missing_trainings",
+    "trained",
+    "with_teachers",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +167,25 @@ class TrainedRun:
     log: TrainingLog
 
 
+def with_teachers(runs: Iterable[Run]) -> list[Run]:
+    """The distinct runs and the runs that they depend on, teachers first."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        chain = [run]
+        while (teacher := chain[-1].teacher) is not None:
+            chain.append(teacher)
+        found |= {member.digest: member for member in reversed(chain) if member.digest not in found}
+    return list(found.values())
+
+
+def missing_trainings(run: Run, workspace: Workspace) -> list[Run]:
+    """What is still to be trained before the run can be tested, teachers first.
+
+    A teacher without weights counts even where its student has them: the student is built with it.
+    """
+    return [each for each in with_teachers([run]) if not workspace.weights_file(each).exists()]
+
+
 def find_record(run: Run, workspace: Workspace) -> Record | None:
     """The record of a run, or None where it was not measured yet.
 
@@ -258,13 +287,13 @@ def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
 
     torch.manual_seed(run.seed)  # initial weights
     method = run.method.build(pairs.identities, teacher)
-    weights = workspace.weights_file(run)
+    weights, title = workspace.weights_file(run), run.method.title
     log = of_first(lambda: TrainingLog.read(folder) if weights.exists() else None)
     if log is not None:
-        workspace.say(f"{run.method.title}: weights of {run.training_digest} are at hand")
+        workspace.say(f"{title}: weights of {run.training_digest} are at hand")
         method.load_trained_state(read_weights(weights))
     else:
-        workspace.say(f"{run.method.title}: training {run.training_digest} on {data.name}")
+        workspace.say(f"{title}: training {run.training_digest} on {data.name}")
         origin = here | {"started": time_stamp()} | _start_from(run, method, workspace)
         epochs = train(
             method,
@@ -274,7 +303,7 @@ def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
             device=device,
             folder=folder,
             workers=workspace.workers,
-            report=workspace.say,
+            report=lambda line: workspace.say(f"{title}: {line}"),
         )
         rows = [{str(name): value for name, value in row.items()} for row in epochs.to_dict("records")]
         log = TrainingLog(provenance=origin, epochs=rows)
@@ -325,7 +354,9 @@ def _plain(value: Any, *, everything: bool) -> Any:
         plain = {"type": type(value).__name__}
         for entry in fields(value):
             item = getattr(value, entry.name)
-            default = entry.default if entry.default_factory is MISSING else entry.default_factory()
+            # by its type: a class sent to another process has a MISSING of its own
+            simple = isinstance(entry.default_factory, type(MISSING))
+            default = entry.default if simple else entry.default_factory()  # type: ignore[operator]
             if everything or item != default:
                 plain[entry.name] = _plain(item, everything=everything)
         return plain

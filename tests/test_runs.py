@@ -442,21 +442,18 @@ def preloaded() -> None:
     CHILDREN.set_forkserver_preload(["crreid.runs", "torch._dynamo"])
 
 
-def work(run: Run, folder: Path, pixels: Path, kill_at: tuple[str, str] | None = None, barrier: Any = None) -> None:
-    """Measures a run in a process of its own; `kill_at` (title, line) ends it as `kill -9` does.
+def work(run: Run, folder: Path, pixels: Path, kill_at: str = "", barrier: Any = None) -> None:
+    """Measures a run in a process of its own; the line that begins with `kill_at` ends it as `kill -9` does.
 
     What is reported is appended to `log.txt`.
     """
     torch.set_num_threads(1)
     loop.PROGRESS_SECONDS = -1.0  # a line a step
-    title = ""
 
     def report(line: str) -> None:
-        nonlocal title
-        title = line.partition(":")[0] if ": training" in line else title
         with (folder / "log.txt").open("a") as stream:
             stream.write(f"{line}\n")
-        if kill_at is not None and title == kill_at[0] and line.startswith(kill_at[1]):
+        if kill_at and line.startswith(kill_at):
             os.kill(os.getpid(), signal.SIGKILL)
 
     workspace = open_workspace(folder, pixels, report=report)
@@ -487,8 +484,8 @@ def test_two_processes_that_ask_at_once_train_once(
     assert [finish(process) for process in processes] == [0, 0]
     lines = (tmp_path / "log.txt").read_text().splitlines()
     assert sum(": training " in line for line in lines) == 1
-    steps = [line for line in lines if line.startswith("epoch ")]
-    assert len(steps) == len({line.partition(":")[0] for line in steps}) > 0
+    steps = [line.split(": ")[1] for line in lines if ": epoch " in line]
+    assert len(steps) == len(set(steps)) > 0
     assert comparable(find_record(QUICK, workspace)) == comparable(quick[0])
 
 
@@ -499,25 +496,25 @@ def test_killed_in_either_phase_and_started_again_it_measures_the_same(
     workspace = open_workspace(tmp_path, pixels)
     teacher, student = workspace.folder(TEACHER), workspace.folder(FULL)
 
-    def measure_until(kill_at: tuple[str, str] | None) -> list[str]:
+    def measure_until(kill_at: str) -> list[str]:
         (tmp_path / "log.txt").unlink(missing_ok=True)
         code = finish(start(FULL, tmp_path, pixels, kill_at=kill_at))
-        assert code == (0 if kill_at is None else -signal.SIGKILL)
-        assert (find_record(FULL, workspace) is None) == (kill_at is not None)
+        assert code == (0 if not kill_at else -signal.SIGKILL)
+        assert (find_record(FULL, workspace) is None) == bool(kill_at)
         return (tmp_path / "log.txt").read_text().splitlines()
 
-    measure_until(("HRNet-ReID-H alone", "epoch 2/2 step 3/"))
+    measure_until("HRNet-ReID-H alone: epoch 2/2 step 3/")
     assert sorted(path.name for path in teacher.iterdir()) == ["checkpoint.pt", "epochs.csv"]
     assert not student.exists()
 
-    lines = measure_until(("SR+ID+PS", "epoch 2/2 step 3/"))
-    assert lines.count("resumed after epoch 1 of 2") == 1  # the teacher
+    lines = measure_until("SR+ID+PS: epoch 2/2 step 3/")
+    assert lines.count("HRNet-ReID-H alone: resumed after epoch 1 of 2") == 1
     assert (teacher / "weights.safetensors").exists()
     assert sorted(path.name for path in student.iterdir()) == ["checkpoint.pt", "epochs.csv"]
 
-    lines = measure_until(None)
+    lines = measure_until("")
     assert lines[0].startswith("HRNet-ReID-H alone: weights of ")
-    assert lines.count("resumed after epoch 1 of 2") == 1  # the student
+    assert lines.count("SR+ID+PS: resumed after epoch 1 of 2") == 1
     assert comparable(find_record(FULL, workspace)) == comparable(uninterrupted)
     for run in (TEACHER, FULL):
         same = [space.folder(run) / "weights.safetensors" for space in (workspace, finished)]

@@ -16,12 +16,12 @@ from crreid.data.sampler import IdentitySampler
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.provenance import device_name
-from crreid.runs import Run, Workspace
+from crreid.runs import Run, missing_trainings
 from crreid.study.items import StudyItem
 from crreid.study.session import Session
 from crreid.study.speed import Speed, measured_speed
 
-__all__ = ["Cost", "NamedRun", "StudyPlan", "named_runs", "plan_study", "untrained", "with_teachers"]
+__all__ = ["Cost", "NamedRun", "StudyPlan", "named_runs", "plan_study"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,25 +135,6 @@ def named_runs(items: Iterable[StudyItem], session: Session, rows: Sequence[str]
     return [entry for entry in named if entry.row in rows or not rows]
 
 
-def with_teachers(runs: Iterable[Run]) -> list[Run]:
-    """The distinct runs and the runs that they depend on, teachers first."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        chain = [run]
-        while (teacher := chain[-1].teacher) is not None:
-            chain.append(teacher)
-        found |= {member.digest: member for member in reversed(chain) if member.digest not in found}
-    return list(found.values())
-
-
-def untrained(run: Run, workspace: Workspace) -> list[Run]:
-    """What is still to be trained before the run can be tested, teachers first.
-
-    A teacher without weights counts even where its student has them: the student is built with it.
-    """
-    return [each for each in with_teachers([run]) if not workspace.weights_file(each).exists()]
-
-
 def plan_study(items: Iterable[StudyItem], session: Session, rows: Sequence[str] = ()) -> StudyPlan:
     """Which runs are on record, and what the missing ones will cost.
 
@@ -180,7 +161,7 @@ def plan_study(items: Iterable[StudyItem], session: Session, rows: Sequence[str]
         trained.add(run.training_digest)
     teachers: dict[str, tuple[Run, Cost | None]] = {}
     for run in missing.values():
-        for teacher in untrained(run, workspace):
+        for teacher in missing_trainings(run, workspace):
             if teacher.training_digest not in trained:  # as the run itself is
                 trained.add(teacher.training_digest)
                 teachers[teacher.training_digest] = (teacher, estimator.cost(teacher, test=False))

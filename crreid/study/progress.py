@@ -6,12 +6,39 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ProgressLine", "progress_file"]
+__all__ = ["ProgressLine", "ProgressTail", "append_line", "progress_file"]
 
 
 def progress_file(runs_dir: Path) -> Path:
     """Where a study's lines of progress are appended."""
     return runs_dir / "progress.log"
+
+
+def append_line(file: Path, line: str) -> None:
+    """Appends a line to a file, making it and its folder where they are missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf8") as stream:
+        stream.write(line + "\n")
+
+
+class ProgressTail:
+    """Gives what other processes append to a file from now on."""
+
+    def __init__(self, file: Path) -> None:
+        """Args: file: It need not be there yet."""
+        self._file = file
+        self._read = file.stat().st_size if file.exists() else 0
+
+    def lines(self) -> list[str]:
+        """The whole lines that are new."""
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as stream:
+            stream.seek(self._read)
+            new = stream.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.decode("utf8").splitlines()
 
 
 class ProgressLine:
@@ -24,9 +51,7 @@ class ProgressLine:
 
     def __call__(self, line: str) -> None:
         """Shows one line."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf8") as stream:
-            stream.write(line + "\n")
+        append_line(self._file, line)
         if not _in_notebook():
             print(line, flush=True)
         elif self._handle is None:

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,13 @@ from filelock import FileLock, Timeout
 from papermill.inspection import inspect_notebook
 
 from crreid.errors import InputError
-from crreid.runs import Run
+from crreid.runs import Run, missing_trainings, with_teachers
 from crreid.study.executed import render_executed
 from crreid.study.index import write_index
 from crreid.study.items import StudyItem
-from crreid.study.plan import NamedRun, named_runs, untrained, with_teachers
-from crreid.study.progress import progress_file
+from crreid.study.parallel import in_turn
+from crreid.study.plan import NamedRun, named_runs
+from crreid.study.progress import ProgressTail, progress_file
 from crreid.study.session import Session, default_results_dir, open_session
 from crreid.study.site import write_site
 
@@ -34,7 +34,6 @@ __all__ = ["Outcome", "StudySummary", "check_parameters", "notebooks_dir", "run_
 
 TIMEOUT_SECONDS = {"smoke": 600, "quick": 3600, "reduced": 6 * 3600, "paper": 7 * 24 * 3600}  # of one cell
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +124,7 @@ def run_study(
     if force:
         _forget(trainings, session)
     before = _trained_at(trainings, session)
-    outcomes = _execute_all(items, folder, parameters, session, lambda: _needed(named, session), min(jobs, len(items)))
+    outcomes = _execute_all(items, folder, parameters, session, named, min(jobs, len(items)))
     write_index(session.workspace.results_dir)
     write_site(session.workspace.results_dir)
     after = _trained_at(trainings, session)
@@ -163,53 +162,42 @@ def _trained_at(runs: list[Run], session: Session) -> dict[str, int | None]:
     return times
 
 
-def _needed(named: list[NamedRun], session: Session) -> dict[str, set[str]]:
-    """What each item has still to train: of its runs without a record, and their teachers, those without weights."""
-    workspace, needed = session.workspace, dict[str, set[str]]()
-    for entry in named:
-        missing = [] if workspace.record_file(entry.run).exists() else untrained(entry.run, workspace)
-        needed.setdefault(entry.item.name, set()).update(run.training_digest for run in missing)
-    return needed
-
-
-def _priority(needed: set[str], busy: set[str]) -> tuple[int, int]:
-    return len(needed & busy), -len(needed)
-
-
 def _execute_all(
     items: tuple[StudyItem, ...],
     folder: Path,
     parameters: dict[str, Any],
     session: Session,
-    needed: Callable[[], dict[str, set[str]]],
+    named: list[NamedRun],
     jobs: int,
 ) -> list[Outcome]:
-    """Runs the notebooks, `jobs` at a time, printing what they report: outcomes in the order of the items.
-
-    The next one to start shares the fewest trainings with those under way, since two that need the same one wait for
-    each other; of several, that which needs most, so that no long one is left to the end. `needed` tells the trainings
-    that each item lacks when it is asked.
-    """
-    waiting, running, done = list(items), dict[Future[Outcome], StudyItem](), dict[str, Outcome]()
-    progress = _Tail(progress_file(session.workspace.runs_dir))
+    """Runs the notebooks, `jobs` at a time, printing what they report: outcomes in the order of the items."""
+    progress = ProgressTail(progress_file(session.workspace.runs_dir))
     environment = _environment(jobs)
+
+    def start(item: StudyItem) -> Future[Outcome]:
+        print(f"{item.name}: started", flush=True)
+        return pool.submit(_execute, item, folder / f"{item.name}.ipynb", parameters, session, environment)
+
+    def needed(item: StudyItem) -> set[str]:
+        return _needed([entry.run for entry in named if entry.item == item], session)
+
+    def report() -> None:
+        for line in progress.lines():
+            print(line, flush=True)
+
+    done = {}
     with ThreadPoolExecutor(jobs) as pool:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                trainings = needed()
-                busy = set[str]().union(*(trainings.get(item.name, ()) for item in running.values()))
-                item = min(waiting, key=lambda item: _priority(trainings.get(item.name, set()), busy))
-                waiting.remove(item)
-                print(f"{item.name}: started", flush=True)
-                notebook = folder / f"{item.name}.ipynb"
-                running[pool.submit(_execute, item, notebook, parameters, session, environment)] = item
-            ended, _ = wait(running, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
-            progress.show()
-            for future in ended:
-                outcome = future.result()
-                done[running.pop(future).name] = outcome
-                print(f"{outcome.item.name}: {outcome.problem or 'done'} after {outcome.seconds:.0f} s", flush=True)
+        for item, future in in_turn(items, start, needed, at_once=jobs, meanwhile=report):
+            outcome = done[item.name] = future.result()
+            print(f"{item.name}: {outcome.problem or 'done'} after {outcome.seconds:.0f} s", flush=True)
     return [done[item.name] for item in items]
+
+
+def _needed(runs: list[Run], session: Session) -> set[str]:
+    """What is still to train: of the runs without a record, and their teachers, those without weights."""
+    workspace = session.workspace
+    untested = [run for run in runs if not workspace.record_file(run).exists()]
+    return {each.training_digest for run in untested for each in missing_trainings(run, workspace)}
 
 
 def _environment(jobs: int) -> dict[str, str]:
@@ -258,22 +246,6 @@ def _problem_of(
     names = item.artefacts(synthetic=session.synthetic)
     stale = [name for name in names if not _is_fresh(session.folder / name, before)]
     return f"ended without writing {', '.join(stale)}" if stale else ""
-
-
-class _Tail:
-    """Prints what is appended to a file from now on."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._shown = file.stat().st_size if file.exists() else 0
-
-    def show(self) -> None:
-        """Prints what is new."""
-        if self._file.exists():
-            with self._file.open(encoding="utf8") as stream:
-                stream.seek(self._shown)
-                print(stream.read(), end="", flush=True)
-                self._shown = stream.tell()
 
 
 def _is_fresh(file: Path, since: float) -> bool:

@@ -17,8 +17,9 @@ from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.profiles import Profile, profile_settings
 from crreid.records import Record
-from crreid.runs import Run, TrainedRun, Workspace, measure, trained
+from crreid.runs import Run, TrainedRun, Workspace, trained
 from crreid.starting_weights import StartingWeights
+from crreid.study.parallel import measure_all
 from crreid.study.progress import ProgressLine, progress_file
 from crreid.study.published import published_dataset
 from crreid.study.rows import Rows
@@ -91,8 +92,9 @@ class Session:
         return {row: [of_seed[row] for of_seed in of_seeds] for row in of_seeds[0] if row in only or not only}
 
     def measure(self, runs: dict[str, list[Run]]) -> dict[str, list[Record]]:
-        """The records of every row's runs, one a seed; what is not on record is trained."""
-        return {row: [measure(run, self.workspace) for run in of_row] for row, of_row in runs.items()}
+        """The records of every row's runs, one a seed; what is not on record is trained, see `measure_all`."""
+        records = measure_all([run for of_row in runs.values() for run in of_row], self.workspace)
+        return {row: [records[run.digest] for run in of_row] for row, of_row in runs.items()}
 
     def trained(self, run: Run) -> TrainedRun:
         """The trained method of a run, for pictures."""

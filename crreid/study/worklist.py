@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crreid.runs import Run, measure
-from crreid.study.plan import StudyPlan, untrained
+from crreid.runs import Run, measure, missing_trainings
+from crreid.study.plan import StudyPlan
 
 __all__ = ["WorkDone", "work_through"]
 
@@ -82,6 +82,6 @@ def _training_seconds(plan: StudyPlan) -> dict[str, float]:
 
 def _seconds(plan: StudyPlan, trainings: dict[str, float], run: Run) -> float:
     """Of the trainings that this run still needs, its teachers' too, and of its test; 0 where nothing is known."""
-    own, needed = plan.missing[run.digest], untrained(run, plan.session.workspace)
+    own, needed = plan.missing[run.digest], missing_trainings(run, plan.session.workspace)
     test = 0.0 if own is None else own.evaluation
     return test + sum(trainings.get(each.training_digest, 0.0) for each in needed)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from crreid.provenance import device_name
+from crreid.runs import missing_trainings, with_teachers
 from crreid.study import plan
 from crreid.study.items import StudyItem
-from crreid.study.plan import named_runs, plan_study, untrained, with_teachers
+from crreid.study.plan import named_runs, plan_study
 from crreid.study.rows import loss_ablation_rows
 from crreid.study.session import open_session
 from crreid.study.speed import Speed, measured_speed
@@ -60,12 +61,12 @@ def test_teachers_come_first_and_once(session):
 def test_what_has_weights_is_not_trained_but_a_teacher_without_them_is(session):
     (student,) = (entry.run for entry in named_runs((FULL,), session))
     teacher = student.teacher
-    assert untrained(student, session.workspace) == [teacher, student]
+    assert missing_trainings(student, session.workspace) == [teacher, student]
     leave_weights(session, student)
-    assert untrained(student, session.workspace) == [teacher]
+    assert missing_trainings(student, session.workspace) == [teacher]
     assert [run for run, _ in plan_study((FULL,), session).teachers.values()] == [teacher]
     leave_weights(session, teacher)
-    assert untrained(student, session.workspace) == []
+    assert missing_trainings(student, session.workspace) == []
     assert plan_study((FULL,), session).teachers == {}
 
 

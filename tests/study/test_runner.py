@@ -1,7 +1,6 @@
 """The study's runner, on the smoke profile and on notebooks that go wrong."""
 
 import json
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import pytest
 from filelock import FileLock
 
 from crreid.errors import InputError
+from crreid.runs import with_teachers
 from crreid.study import runner
 from crreid.study.items import ITEMS, StudyItem, find_items
-from crreid.study.plan import NamedRun, named_runs, with_teachers
+from crreid.study.plan import NamedRun, named_runs
 from crreid.study.rows import start_here_rows
 from crreid.study.runner import check_parameters, notebooks_dir, run_study
 from crreid.study.session import open_session
@@ -141,45 +141,30 @@ def test_force_leaves_everything_where_another_process_trains(session):
     assert session.workspace.folder(student).exists()
 
 
-def test_notebooks_that_share_no_training_start_first(tmp_path, monkeypatch, session):
-    items = tuple(item(name) for name in "abcd")
-    needed = {"a": {"1", "2"}, "b": {"1", "2"}, "c": {"2"}, "d": {"3"}}
-    started, both = [], threading.Barrier(2)
-
-    def execute(entry, *_):
-        started.append(entry.name)
-        both.wait(timeout=30)
+def test_outcomes_come_in_the_order_of_the_items_however_they_were_started(tmp_path, monkeypatch, session):
+    def execute(entry, notebook, *_):
+        started.append(notebook.name)
         return runner.Outcome(item=entry, seconds=0, problem="")
 
+    runs, started = start_here_rows(session.profile, seed=0, weights=session.weights), []
+    student, other = runs["SR+ID+PS"], replace(runs["SR+ID+PS"].teacher, seed=5)
+    items = tuple(item(name) for name in "abc")
+    of_items = {"a": [], "b": [other], "c": [other, student]}
+    named = [NamedRun(item=entry, row="a row", run=run) for entry in items for run in of_items[entry.name]]
     monkeypatch.setattr(runner, "_execute", execute)
-    outcomes = runner._execute_all(items, tmp_path, {}, session, lambda: needed, jobs=2)
-    assert [outcome.item.name for outcome in outcomes] == list("abcd")
-    assert set(started[:2]) == {"a", "d"}
-
-
-def test_what_is_trained_meanwhile_is_no_longer_needed(tmp_path, monkeypatch, session):
-    states = iter([{"a": {"1"}, "b": {"1", "2"}, "c": {"3"}}, {"a": set(), "c": {"3"}}, {"a": set()}])
-    started = []
-
-    def execute(entry, *_):
-        started.append(entry.name)
-        return runner.Outcome(item=entry, seconds=0, problem="")
-
-    monkeypatch.setattr(runner, "_execute", execute)
-    runner._execute_all(tuple(item(name) for name in "abc"), tmp_path, {}, session, lambda: next(states), jobs=1)
-    assert started == ["b", "c", "a"]
+    outcomes = runner._execute_all(items, tmp_path, {}, session, named, jobs=1)
+    assert [outcome.item.name for outcome in outcomes] == list("abc")
+    assert started == ["c.ipynb", "b.ipynb", "a.ipynb"]  # by what they need
 
 
 def test_a_training_is_needed_until_its_weights_or_the_record_are_there(session):
     student = start_here_rows(session.profile, seed=0, weights=session.weights)["SR+ID+PS"]
-    named = [NamedRun(item=item("a"), row="PS-HRNet", run=student)]
-    both = {student.training_digest, student.teacher.training_digest}
-    assert runner._needed(named, session) == {"a": both}
+    assert runner._needed([student], session) == {student.training_digest, student.teacher.training_digest}
     leave_weights(session, student.teacher)
-    assert runner._needed(named, session) == {"a": {student.training_digest}}
+    assert runner._needed([student], session) == {student.training_digest}
     leave_weights(session, student)
     session.workspace.weights_file(student).unlink()
-    assert runner._needed(named, session) == {"a": set()}
+    assert runner._needed([student], session) == set()
 
 
 def test_jobs_share_the_cores(monkeypatch):

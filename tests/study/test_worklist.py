@@ -8,6 +8,7 @@ import torch
 
 from crreid.cli import main
 from crreid.errors import InputError
+from crreid.runs import with_teachers
 from crreid.study import plan, worklist
 from crreid.study.items import StudyItem
 from crreid.study.plan import Cost, named_runs, plan_study
@@ -38,7 +39,7 @@ def measured(monkeypatch):
             return 50.0
 
     def measure(run, workspace):
-        for each in plan.with_teachers([run]):
+        for each in with_teachers([run]):
             workspace.folder(each).mkdir(parents=True, exist_ok=True)
             workspace.weights_file(each).touch()
         titles.append(run.method.title)
