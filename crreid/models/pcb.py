@@ -10,6 +10,7 @@ the paper. Backbone from timm.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -28,11 +29,13 @@ class PCBSettings:
 
     Attributes:
         backbone: A timm name that begins with `resnet`.
+        backbone_options: Arguments of timm's builder, which make another network of it, as (("layers", (1, 1, 1, 1)),).
         stripes: Parts p, from head to foot.
         feature_length: Length of a stripe's embedding, before its classifier.
     """
 
     backbone: str = "resnet50"
+    backbone_options: tuple[tuple[str, Any], ...] = ()
     stripes: int = 6
     feature_length: int = 256
 
@@ -71,7 +74,9 @@ class PCB(Classifier):
         if identities < 1:
             raise InputError(f"PCB needs at least one training identity, not {identities}")
         self.settings = settings
-        self.backbone = timm.create_model(settings.backbone, pretrained=False, num_classes=0, global_pool="")
+        self.backbone = timm.create_model(
+            settings.backbone, pretrained=False, num_classes=0, global_pool="", **dict(settings.backbone_options)
+        )
         for module in self.backbone.layer4.modules():
             if isinstance(module, nn.Conv2d):
                 module.stride = (1, 1)

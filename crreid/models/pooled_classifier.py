@@ -10,6 +10,7 @@ normalisation, dropout, classifier) is what public baselines share. Backbones fr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -28,11 +29,13 @@ class PooledClassifierSettings:
 
     Attributes:
         backbone: A timm name, e.g. `resnet50`, `seresnet50`, `densenet121`, `hrnet_w32`.
+        backbone_options: Arguments of timm's builder, which make another network of it, as (("layers", (1, 1, 1, 1)),).
         feature_length: Length of the embedding.
         dropout: Probability of dropping an element of the embedding before the classifier, in training.
     """
 
     backbone: str = "resnet50"
+    backbone_options: tuple[tuple[str, Any], ...] = ()
     feature_length: int = 512
     dropout: float = 0.5
 
@@ -48,7 +51,8 @@ class PooledClassifierSettings:
     @property
     def title(self) -> str:
         """As papers call the backbone."""
-        return BACKBONE_TITLES.get(self.backbone, self.backbone)
+        title = BACKBONE_TITLES.get(self.backbone, self.backbone)
+        return f"small {title}" if self.backbone_options else title
 
     def build(self, identities: int) -> PooledClassifier:
         """The network with random weights."""
@@ -72,7 +76,9 @@ class PooledClassifier(Classifier):
         if identities < 1:
             raise InputError(f"{settings.title} needs at least one training identity, not {identities}")
         self.settings = settings
-        self.backbone = timm.create_model(settings.backbone, pretrained=False, num_classes=0)
+        self.backbone = timm.create_model(
+            settings.backbone, pretrained=False, num_classes=0, **dict(settings.backbone_options)
+        )
         self.reduction = nn.Linear(self.backbone.num_features, settings.feature_length)
         self.normalisation = nn.BatchNorm1d(settings.feature_length)
         self.dropout = nn.Dropout(settings.dropout)

@@ -3,19 +3,24 @@
 Source: SRCNN (Dong et al., TPAMI 2016), kernels 9-5-5 with 64 and 32 maps; a row of PS-HRNet's Table IV.
 Differs from the paper: three RGB channels instead of luminance, ImageNet-normalised; borders are padded with zeros, so
 that the image keeps its size; weights start as torch draws them, since the paper's N(0, 0.001^2) needs the paper's
-10^8 steps. As in the paper nothing is added to the input: the network has to learn the image itself.
+10^8 steps. As in the paper nothing is added to the input: the network has to learn the image itself. That takes longer
+than a short training has, and at its learning rate ended in one colour; hence `initialisation="identity"`, with which
+the network begins with its input and learns what to change.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.images import check_images
 
-__all__ = ["SRCNN", "SRCNNSettings"]
+__all__ = ["INITIALISATIONS", "SRCNN", "SRCNNSettings"]
+
+INITIALISATIONS = ("random", "identity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +30,13 @@ class SRCNNSettings:
     Attributes:
         kernels: Sides of the three convolutions, odd.
         widths: Maps after the first and the second.
+        initialisation: `random` as torch draws it; `identity` then lets six maps carry the image unchanged, its
+            positive and its negative part, and the last convolution take nothing else.
     """
 
     kernels: tuple[int, int, int] = (9, 5, 5)
     widths: tuple[int, int] = (64, 32)
+    initialisation: str = "random"
 
     def __post_init__(self) -> None:
         """Raises InputError naming a field out of range."""
@@ -36,6 +44,11 @@ class SRCNNSettings:
             raise InputError(f"SRCNN kernels must be three odd numbers, not {self.kernels}")
         if len(self.widths) != 2 or min(self.widths) < 1:
             raise InputError(f"SRCNN widths must be two numbers of at least 1, not {self.widths}")
+        if self.initialisation not in INITIALISATIONS:
+            expected = " or ".join(INITIALISATIONS)
+            raise InputError(f"SRCNN initialisation must be {expected}, not {self.initialisation!r}")
+        if self.initialisation == "identity" and min(self.widths) < 6:
+            raise InputError(f"SRCNN starts at the identity with widths of at least 6, not {self.widths}")
 
     @property
     def title(self) -> str:
@@ -59,6 +72,8 @@ class SRCNN(nn.Module):
         self.extraction = nn.Conv2d(3, wide, first, padding=first // 2)
         self.mapping = nn.Conv2d(wide, narrow, second, padding=second // 2)
         self.reconstruction = nn.Conv2d(narrow, 3, third, padding=third // 2)
+        if settings.initialisation == "identity":
+            self._start_at_identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Restores images.
@@ -75,3 +90,15 @@ class SRCNN(nn.Module):
         check_images("SRCNN", images)
         restored: Tensor = self.reconstruction(self.mapping(self.extraction(images).relu()).relu())
         return restored
+
+    @torch.no_grad()
+    def _start_at_identity(self) -> None:
+        """Six maps hold x and -x cut at zero, of which x is the difference; the others stay as drawn."""
+        signs = torch.cat([torch.eye(3), -torch.eye(3)])  # (6, 3)
+        for layer, weights in ((self.extraction, signs), (self.mapping, torch.eye(6)), (self.reconstruction, signs.T)):
+            outputs, inputs = weights.shape
+            middle = layer.kernel_size[0] // 2
+            assert layer.bias is not None
+            layer.weight[:outputs] = 0
+            layer.weight[:outputs, :inputs, middle, middle] = weights
+            layer.bias[:outputs] = 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -36,6 +38,19 @@ def test_rows_of_table_1(backbone: str, title: str, channels: int) -> None:
     assert parameters(network.backbone) == pytest.approx(bodies[backbone], rel=0.002)
     head = channels * 512 + 512 + 2 * 512 + 512 * 751 + 751
     assert parameters(network) == parameters(network.backbone) + head
+
+
+@pytest.mark.parametrize(
+    "settings", [PooledClassifierSettings(backbone="seresnet18"), PCBSettings(backbone="resnet18")]
+)
+def test_options_make_another_network_of_the_backbone(settings: ClassifierSettings) -> None:
+    narrow = replace(settings, backbone_options=(("layers", (1, 1, 1, 1)), ("channels", (8, 8, 16, 24))))
+    network = narrow.build(5)
+    assert network.backbone.num_features == 24
+    assert [len(getattr(network.backbone, f"layer{stage}")) for stage in (1, 2, 3, 4)] == [1, 1, 1, 1]
+    assert any("se." in name for name, _ in network.named_modules()) == ("se" in settings.backbone)
+    assert len(network(torch.randn(2, 3, 256, 128)).logits[0]) == 2
+    assert PooledClassifierSettings(backbone_options=narrow.backbone_options).title == "small ResNet-50"
 
 
 @SMALL

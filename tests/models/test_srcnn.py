@@ -34,9 +34,16 @@ def test_nothing_is_added_to_the_input() -> None:
     assert network(torch.randn(1, 3, 8, 8)).abs().max() == 0
 
 
-def test_every_parameter_gets_a_gradient() -> None:
+@pytest.mark.parametrize("widths", [(6, 6), (16, 8)])
+def test_may_start_at_the_identity(widths: tuple[int, int]) -> None:
+    images = torch.randn(2, 3, 12, 8)
+    assert torch.equal(SRCNN(SRCNNSettings(widths=widths, initialisation="identity"))(images), images)
+
+
+@pytest.mark.parametrize("settings", [SMALL, SRCNNSettings(widths=(16, 8), initialisation="identity")])
+def test_every_parameter_gets_a_gradient(settings: SRCNNSettings) -> None:
     torch.manual_seed(0)
-    network = SRCNN(SMALL)
+    network = SRCNN(settings)
     network(torch.randn(2, 3, 8, 8)).square().mean().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 
@@ -47,7 +54,16 @@ def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
         SRCNN(SMALL)(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("fields", [{"kernels": (9, 4, 5)}, {"kernels": (9, 5)}, {"widths": (0, 2)}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kernels": (9, 4, 5)},
+        {"kernels": (9, 5)},
+        {"widths": (0, 2)},
+        {"initialisation": "zero"},
+        {"widths": (8, 4), "initialisation": "identity"},
+    ],
+)
 def test_refuses_settings_out_of_range(fields: dict[str, tuple[int, ...]]) -> None:
     with pytest.raises(InputError, match="SRCNN"):
         SRCNNSettings(**fields)  # type: ignore[arg-type]

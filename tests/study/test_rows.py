@@ -187,7 +187,7 @@ def test_modules_of_table_4_stand_before_one_network(profile):
     modules = profile.modules
     expected = [InterpolationSettings(), modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca]
     for run, module in zip(runs.values(), expected, strict=True):
-        scale = 0.1 if module == modules.rcan else 1.0
+        scale = {modules.srcnn: 0.01, modules.rcan: 0.1}.get(module, 1.0)
         assert run.method == RestoreAndIdentify(
             network=profile.conventional.resnet, restoration=module, restoration_learning_rate_scale=scale
         )
