@@ -62,9 +62,9 @@ def in_turn(
 def measure_all(runs: Iterable[Run], workspace: Workspace) -> dict[str, Record]:
     """The records of runs, by their digests; what is missing is trained and tested.
 
-    On a processor trainings that do not need each other share its cores, as many at a time as there are threads, and at
-    most four: small networks gain little from a second thread. The last bits of a training there depend on the number
-    of its threads, which its record tells; `OMP_NUM_THREADS=1` keeps to one.
+    On a processor trainings that do not need each other run side by side, as many as there are threads, and at most
+    four: small networks gain little from a second thread. The last bits of a training depend on the number of its
+    threads, which its record tells; so each has its share of them, even where it runs alone.
 
     Raises:
         InputError: Of the first run that fails. Those under way end; they go on from their last epoch when asked again.
@@ -73,29 +73,33 @@ def measure_all(runs: Iterable[Run], workspace: Workspace) -> dict[str, Record]:
     on_record = {digest: None if workspace.force else find_record(run, workspace) for digest, run in wanted.items()}
     records = {digest: record for digest, record in on_record.items() if record is not None}
     missing = [run for digest, run in wanted.items() if digest not in records]
-    at_once = _at_once(missing, workspace)
-    if at_once > 1:
-        return records | _measure_side_by_side(missing, workspace, at_once)
-    return records | {run.digest: measure(run, workspace) for run in missing}
-
-
-def _at_once(missing: list[Run], workspace: Workspace) -> int:
-    """How many trainings can be under way: on a processor only, a thread each, and none that another one needs."""
     if workspace.torch_device().type != "cpu":
-        return 1
+        return records | {run.digest: measure(run, workspace) for run in missing}
+    threads = torch.get_num_threads()
+    places = min(threads, MOST_AT_ONCE)
+    at_once = min(places, _independent(missing))
+    if at_once > 1:
+        return records | _measure_side_by_side(missing, workspace, at_once=at_once, threads=threads // places)
+    torch.set_num_threads(threads // places)
+    try:
+        return records | {run.digest: measure(run, workspace) for run in missing}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _independent(missing: list[Run]) -> int:
+    """How many trainings there are that no other one needs."""
     of_teachers = {teacher.training_digest for run in missing for teacher in with_teachers([run])[:-1]}
-    independent = {run.training_digest for run in missing} - of_teachers
-    return min(torch.get_num_threads(), MOST_AT_ONCE, max(1, len(independent)))
+    return len({run.training_digest for run in missing} - of_teachers)
 
 
-def _measure_side_by_side(missing: list[Run], workspace: Workspace, at_once: int) -> dict[str, Record]:
+def _measure_side_by_side(missing: list[Run], workspace: Workspace, *, at_once: int, threads: int) -> dict[str, Record]:
     from loky import ProcessPoolExecutor  # here: machines with a GPU measure one run after the other
 
     def needed(run: Run) -> set[str]:
         lacking = {each.training_digest for each in missing_trainings(run, workspace)}
         return lacking | {run.training_digest} if workspace.force else lacking
 
-    threads = max(1, torch.get_num_threads() // at_once)
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "lines"
         tail = ProgressTail(lines)

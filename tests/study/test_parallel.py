@@ -86,22 +86,44 @@ def test_each_task_ends_once_and_places_are_taken_again(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("missing", "threads", "expected"),
+    ("missing", "expected"),
     [
-        ([], 2, 1),
-        ([STUDENT], 2, 1),
-        ([TEACHER, STUDENT], 2, 1),  # one needs the other
-        ([STUDENT, SHORT], 2, 2),
-        ([STUDENT, SHORT], 1, 1),
-        ([SHORT, replace(SHORT, evaluation=replace(SHORT.evaluation, flip=not SHORT.evaluation.flip))], 2, 1),
-        ([replace(SHORT, seed=seed) for seed in range(9)], 8, parallel.MOST_AT_ONCE),
+        ([], 0),
+        ([STUDENT], 1),
+        ([TEACHER, STUDENT], 1),  # one needs the other
+        ([STUDENT, SHORT], 2),
+        ([SHORT, replace(SHORT, evaluation=replace(SHORT.evaluation, flip=not SHORT.evaluation.flip))], 1),
+        ([replace(SHORT, seed=seed) for seed in range(9)], 9),
     ],
 )
-def test_as_many_at_once_as_do_not_need_each_other(missing, threads, expected, workspace, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert parallel._at_once(missing, workspace) == expected
+def test_trainings_that_no_other_one_needs(missing, expected):
+    assert parallel._independent(missing) == expected
+
+
+@pytest.mark.parametrize(
+    ("threads", "seeds", "at_once", "share"),
+    [(1, 1, 1, 1), (1, 3, 1, 1), (2, 1, 1, 1), (2, 3, 2, 1), (3, 2, 2, 1), (8, 1, 1, 2), (8, 3, 3, 2), (16, 9, 4, 4)],
+)
+def test_a_training_has_its_share_of_the_threads_however_many_run(
+    threads, seeds, at_once, share, workspace, monkeypatch
+):
+    used, number = [], [threads]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: number[0])
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: number.__setitem__(0, threads))
+    monkeypatch.setattr(parallel, "measure", lambda run, workspace: used.append((1, number[0])))
+    monkeypatch.setattr(
+        parallel,
+        "_measure_side_by_side",
+        lambda missing, workspace, *, at_once, threads: used.append((at_once, threads)) or {},
+    )
+    runs = [replace(SHORT, seed=seed) for seed in range(seeds)]
+    measure_all(runs, workspace)
+    assert set(used) == {(at_once, share)}
+    assert number == [threads]
+    used.clear()
     monkeypatch.setattr(Workspace, "torch_device", lambda self: torch.device("cuda"))
-    assert parallel._at_once(missing, workspace) == 1
+    measure_all(runs, workspace)
+    assert used == [(1, threads)] * seeds
 
 
 def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_threads):
