@@ -222,7 +222,7 @@ def _smoke(data: DataSettings) -> Profile:
         ),
         adversarial_schedule=schedule,
         cad_net=_small_cad_net(),
-        lrar=_small_lrar(length=64, backbone="resnet18", options=_ONE_BLOCK_A_STAGE, mask_learning_rate_scale=30),
+        lrar=_small_lrar(length=64, backbone="resnet18", options=_ONE_BLOCK_A_STAGE),
     )
 
 
@@ -251,7 +251,7 @@ def _quick(data: DataSettings) -> Profile:
         modules=_small_modules(),
         adversarial_schedule=replace(schedule, epochs=5, learning_rate=2e-2),
         cad_net=_small_cad_net(),
-        lrar=_small_lrar(length=512, backbone="resnet18", options=_ONE_BLOCK_A_STAGE, mask_learning_rate_scale=30),
+        lrar=_small_lrar(length=512, backbone="resnet18", options=_ONE_BLOCK_A_STAGE),
     )
 
 
@@ -280,7 +280,7 @@ def _reduced(data: DataSettings) -> Profile:
             classifier_learning_rate_scale=0.1,
         ),
         # a classifier of 2,048 normalised dimensions overshoots at this rate
-        lrar=_small_lrar(length=512, backbone="resnet50", mask_learning_rate_scale=100),
+        lrar=_small_lrar(length=512, backbone="resnet50"),
     )
 
 
@@ -320,9 +320,7 @@ def _small_cad_net() -> CADNet:
     )
 
 
-def _small_lrar(
-    *, length: int, backbone: str, options: tuple[tuple[str, Any], ...] = (), mask_learning_rate_scale: float
-) -> LRAR:
+def _small_lrar(*, length: int, backbone: str, options: tuple[tuple[str, Any], ...] = ()) -> LRAR:
     """For few steps, in which a cross entropy alone learns nothing, nor masks at the networks' rate.
 
     Masks that start or move far apart draw the levels' descriptors apart, and so few steps do not bring them together
@@ -334,7 +332,7 @@ def _small_lrar(
             backbone=backbone, backbone_options=options, dropout=0.0, feature_length=length
         ),
         masks=ResolutionMaskSettings(initial_deviation=0.1),
-        mask_learning_rate_scale=mask_learning_rate_scale,
+        mask_learning_rate_scale=30.0,
         triplet_weight=0.4,
     )
 
