@@ -1,5 +1,5 @@
 # Sets up everything in this folder (.uv, .venv) and nothing outside it but pip's and uv's caches.
-#   make study   the study on built-in data, a good 20 minutes on two processor cores if no run is on record
+#   make study   the study on built-in data, a quarter of an hour on two processor cores if no run is on record
 #   make test    format, lint, types, tests
 #   make slow    the longer tests; with a Chromium or Chrome, every notebook in JupyterLab too
 PYTHON ?= python3

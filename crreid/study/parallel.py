@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from crreid.records import Record
 from crreid.runs import Run, Workspace, find_record, measure, missing_trainings, with_teachers
 from crreid.study.progress import ProgressTail, append_line
 
-__all__ = ["in_turn", "measure_all"]
+__all__ = ["in_turn", "measure_all", "share_of_threads"]
 
 MOST_AT_ONCE = 4  # each training holds its own networks, batches and checkpoints in memory
 PROGRESS_SECONDS = 0.5
@@ -63,8 +64,7 @@ def measure_all(runs: Iterable[Run], workspace: Workspace) -> dict[str, Record]:
     """The records of runs, by their digests; what is missing is trained and tested.
 
     On a processor trainings that do not need each other run side by side, as many as there are threads, and at most
-    four: small networks gain little from a second thread. The last bits of a training depend on the number of its
-    threads, which its record tells; so each has its share of them, even where it runs alone.
+    four: small networks gain little from a second thread.
 
     Raises:
         InputError: Of the first run that fails. Those under way end; they go on from their last epoch when asked again.
@@ -73,18 +73,31 @@ def measure_all(runs: Iterable[Run], workspace: Workspace) -> dict[str, Record]:
     on_record = {digest: None if workspace.force else find_record(run, workspace) for digest, run in wanted.items()}
     records = {digest: record for digest, record in on_record.items() if record is not None}
     missing = [run for digest, run in wanted.items() if digest not in records]
-    if workspace.torch_device().type != "cpu":
+    at_once = min(_places(workspace), _independent(missing))
+    with share_of_threads(workspace):
+        if at_once > 1:
+            return records | _measure_side_by_side(missing, workspace, at_once)
         return records | {run.digest: measure(run, workspace) for run in missing}
+
+
+@contextmanager
+def share_of_threads(workspace: Workspace) -> Iterator[None]:
+    """Leaves torch, on a processor, the threads that one of several trainings has, even where only one runs.
+
+    The last bits of a training depend on the number of its threads, which its record tells; so that number must not
+    depend on what else is missing.
+    """
     threads = torch.get_num_threads()
-    places = min(threads, MOST_AT_ONCE)
-    at_once = min(places, _independent(missing))
-    if at_once > 1:
-        return records | _measure_side_by_side(missing, workspace, at_once=at_once, threads=threads // places)
-    torch.set_num_threads(threads // places)
+    torch.set_num_threads(threads // _places(workspace))
     try:
-        return records | {run.digest: measure(run, workspace) for run in missing}
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _places(workspace: Workspace) -> int:
+    """How many trainings there is room for at a time."""
+    return min(torch.get_num_threads(), MOST_AT_ONCE) if workspace.torch_device().type == "cpu" else 1
 
 
 def _independent(missing: list[Run]) -> int:
@@ -93,7 +106,8 @@ def _independent(missing: list[Run]) -> int:
     return len({run.training_digest for run in missing} - of_teachers)
 
 
-def _measure_side_by_side(missing: list[Run], workspace: Workspace, *, at_once: int, threads: int) -> dict[str, Record]:
+def _measure_side_by_side(missing: list[Run], workspace: Workspace, at_once: int) -> dict[str, Record]:
+    """Each with as many threads as torch has here."""
     from loky import ProcessPoolExecutor  # here: machines with a GPU measure one run after the other
 
     def needed(run: Run) -> set[str]:
@@ -109,7 +123,7 @@ def _measure_side_by_side(missing: list[Run], workspace: Workspace, *, at_once: 
             for line in tail.lines():
                 workspace.report(line)
 
-        pool = ProcessPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads,))
+        pool = ProcessPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
         try:
             turns = in_turn(
                 missing, lambda run: pool.submit(measure, run, workplace), needed, at_once=at_once, meanwhile=report

@@ -19,7 +19,7 @@ from crreid.profiles import Profile, profile_settings
 from crreid.records import Record
 from crreid.runs import Run, TrainedRun, Workspace, trained
 from crreid.starting_weights import StartingWeights
-from crreid.study.parallel import measure_all
+from crreid.study.parallel import measure_all, share_of_threads
 from crreid.study.progress import ProgressLine, progress_file
 from crreid.study.published import published_dataset
 from crreid.study.rows import Rows
@@ -98,7 +98,8 @@ class Session:
 
     def trained(self, run: Run) -> TrainedRun:
         """The trained method of a run, for pictures."""
-        return trained(run, self.workspace)
+        with share_of_threads(self.workspace):
+            return trained(run, self.workspace)
 
     def save_table(self, tidy: pd.DataFrame, shown: pd.DataFrame, name: str = "") -> None:
         """Writes `<name>.csv` (tidy numbers) and `<name>.md` (the table as shown); the item's name by default."""
