@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -117,7 +118,7 @@ def _measure_side_by_side(missing: list[Run], workspace: Workspace, at_once: int
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "lines"
         tail = ProgressTail(lines)
-        workplace = replace(workspace, report=partial(append_line, lines))
+        workplace = replace(workspace, report=partial(_report, lines, os.getpid()))
 
         def report() -> None:
             for line in tail.lines():
@@ -131,3 +132,10 @@ def _measure_side_by_side(missing: list[Run], workspace: Workspace, at_once: int
             return {run.digest: future.result() for run, future in turns}
         finally:
             pool.shutdown(wait=True, kill_workers=True)
+
+
+def _report(lines: Path, parent: int, line: str) -> None:
+    """Passes on a line of a training; ends the training where the process that wants it was killed."""
+    if os.getppid() != parent:
+        os._exit(1)
+    append_line(lines, line)

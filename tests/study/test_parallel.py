@@ -166,3 +166,12 @@ def test_a_run_that_fails_is_told_as_it_would_be_here(workspace, two_threads, mo
     with pytest.raises(InputError, match="mine has no networks for 6 identities"):
         measure_all(runs, replace(workspace, report=lambda line: None))
     assert torch.get_num_threads() == 2
+
+
+def test_a_training_ends_with_the_process_that_wants_it(tmp_path, monkeypatch):
+    codes = []
+    monkeypatch.setattr(parallel.os, "_exit", codes.append)
+    parallel._report(tmp_path / "lines", parallel.os.getppid(), "epoch 1")
+    assert (codes, (tmp_path / "lines").read_text()) == ([], "epoch 1\n")
+    parallel._report(tmp_path / "lines", parallel.os.getpid(), "epoch 2")
+    assert codes == [1]
