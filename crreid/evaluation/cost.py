@@ -20,6 +20,10 @@ from crreid.errors import InputError
 __all__ = ["Cost", "cost", "multiply_adds", "peak_bytes"]
 
 
+LEAST_SECONDS = 0.3
+"""A small network passes in a millisecond; in ten of them anything else that the machine does would count as its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a network costs in one forward pass of one batch; all but the latency repeat exactly on one device.
@@ -47,7 +51,7 @@ def cost(module: nn.Module, *, size: tuple[int, int], batch: int = 1, device: to
         size: (height, width) of the images.
         batch: Images of a pass. Multiply-adds, latency and memory are those of the batch, not of an image.
         device: Where to measure.
-        repeats: Passes timed, after two that are not.
+        repeats: Passes timed at least, after two that are not; more until `LEAST_SECONDS` have gone.
 
     Raises:
         InputError: Less than one repeat.
@@ -60,7 +64,7 @@ def cost(module: nn.Module, *, size: tuple[int, int], batch: int = 1, device: to
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         multiply_adds=multiply_adds(module, images),
         peak_bytes=peak_bytes(module, images),
-        latency_milliseconds=1000 * statistics.median(_seconds(module, images) for _ in range(repeats)),
+        latency_milliseconds=1000 * statistics.median(_many_seconds(module, images, repeats)),
     )
 
 
@@ -126,6 +130,14 @@ class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _storage(tensor: Tensor) -> StorageWeakRef:
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def _many_seconds(module: nn.Module, images: Tensor, repeats: int) -> list[float]:
+    """Of each of so many passes, and of more until `LEAST_SECONDS` have gone."""
+    times, started = list[float](), time.perf_counter()
+    while len(times) < repeats or time.perf_counter() - started < LEAST_SECONDS:
+        times.append(_seconds(module, images))
+    return times
 
 
 def _seconds(module: nn.Module, images: Tensor) -> float:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
+from crreid.evaluation import cost as cost_module
 from crreid.evaluation.cost import cost, multiply_adds, peak_bytes
 from crreid.models.vdsr import VDSR, VDSRSettings
 
@@ -109,6 +110,24 @@ def test_runs_in_evaluation_mode_without_gradients() -> None:
             return images
 
     cost(Watchful().train(), size=(HEIGHT, WIDTH), device=CPU, repeats=1)
+
+
+def test_short_passes_are_repeated_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(nn.Module):
+        passes = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.passes += 1
+            return images
+
+    passes = []
+    for seconds in (0.0, 0.05):
+        monkeypatch.setattr(cost_module, "LEAST_SECONDS", seconds)
+        network = Counting()
+        cost(network, size=(HEIGHT, WIDTH), device=CPU, repeats=5)
+        passes.append(network.passes)
+    assert passes[0] == 5 + 2
+    assert passes[1] > 100
 
 
 def test_refuses_no_repeats() -> None:
