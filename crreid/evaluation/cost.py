@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from crreid.errors import InputError
+from crreid.memory import keep_freed_memory
 
 __all__ = ["Cost", "cost", "multiply_adds", "peak_bytes"]
 
@@ -57,6 +58,7 @@ def cost(module: nn.Module, *, size: tuple[int, int], batch: int = 1, device: to
     """
     if repeats < 1:
         raise InputError(f"repeats must be at least 1, not {repeats}")
+    keep_freed_memory()  # as in training; else it depends on the process's history whether each map costs page faults
     module.to(device).eval()
     images = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
     return Cost(
