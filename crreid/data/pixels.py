@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
-from crreid.data.sources import UInt8Image
+from crreid.data.sources import ImageSource, UInt8Image
 from crreid.data.table import ImageTable
+from crreid.errors import InputError
 from crreid.files import write_atomically
 
 __all__ = ["PixelCache"]
+
+FEW_IMAGES = 500  # are decoded sooner than further processes start
+MOST_PROCESSES = 4
 
 
 class PixelCache:
@@ -56,10 +62,13 @@ class PixelCache:
 
     def _decode(self, table: ImageTable, paths: list[str], index: Path) -> None:
         sizes: list[tuple[int, int]] = []
+        several = min(os.cpu_count() or 1, MOST_PROCESSES) if len(paths) > FEW_IMAGES else 0
+        batches = DataLoader(_Images(table.source, paths), batch_size=16, collate_fn=list, num_workers=several)
 
         def write(stream: BinaryIO) -> None:
-            for path in paths:
-                image = table.source.read(path)
+            for image in (image for batch in batches for image in batch):
+                if isinstance(image, InputError):
+                    raise image
                 sizes.append((image.shape[0], image.shape[1]))
                 stream.write(np.ascontiguousarray(image).tobytes())
 
@@ -73,3 +82,19 @@ class PixelCache:
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+class _Images(Dataset[UInt8Image | InputError]):
+    """Images of a source; a reason in place of one that cannot be read, since a loader would rewrite its message."""
+
+    def __init__(self, source: ImageSource, paths: list[str]) -> None:
+        self._source, self._paths = source, paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> UInt8Image | InputError:
+        try:
+            return self._source.read(self._paths[index])
+        except InputError as error:
+            return error

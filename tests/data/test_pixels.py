@@ -3,8 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from crreid.data import pixels
 from crreid.data.pixels import PixelCache
 from crreid.errors import InputError
+
+
+@pytest.fixture(params=[500, 0], ids=["one process", "several processes"], autouse=True)
+def few_images(request, monkeypatch):
+    monkeypatch.setattr(pixels, "FEW_IMAGES", request.param)
 
 
 def test_the_cache_holds_what_the_source_reads(table, tmp_path):
