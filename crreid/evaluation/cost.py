@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def cost(module: nn.Module, *, size: tuple[int, int], batch: int = 1, device: to
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         multiply_adds=multiply_adds(module, images),
         peak_bytes=peak_bytes(module, images),
-        latency_milliseconds=1000 * min(_many_seconds(module, images, repeats)),
+        latency_milliseconds=1000 * _fastest_seconds(module, images, repeats),
     )
 
 
@@ -133,12 +134,12 @@ def _storage(tensor: Tensor) -> StorageWeakRef:
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
 
-def _many_seconds(module: nn.Module, images: Tensor, repeats: int) -> list[float]:
-    """Of each of so many passes, and of more until `LEAST_SECONDS` have gone."""
-    times, started = list[float](), time.perf_counter()
-    while len(times) < repeats or time.perf_counter() - started < LEAST_SECONDS:
-        times.append(_seconds(module, images))
-    return times
+def _fastest_seconds(module: nn.Module, images: Tensor, repeats: int) -> float:
+    """Of so many passes, and of more until `LEAST_SECONDS` have gone."""
+    fastest, passes, started = math.inf, 0, time.perf_counter()
+    while passes < repeats or time.perf_counter() - started < LEAST_SECONDS:
+        fastest, passes = min(fastest, _seconds(module, images)), passes + 1
+    return fastest
 
 
 def _seconds(module: nn.Module, images: Tensor) -> float:

@@ -112,7 +112,7 @@ def session(tmp_path):
     return open_session("study", profile="smoke", results_dir=str(tmp_path), device="cpu")
 
 
-def leave_weights(session, run):
+def leave_weights_and_record(session, run):
     folder = session.workspace.folder(run)
     folder.mkdir(parents=True, exist_ok=True)
     session.workspace.weights_file(run).touch()
@@ -124,7 +124,7 @@ def test_force_forgets_teachers_that_are_no_rows(session):
     student = start_here_rows(session.profile, seed=0, weights=session.weights)["SR+ID+PS"]
     other = replace(student.teacher, seed=5)
     for run in (student, student.teacher, other):
-        leave_weights(session, run)
+        leave_weights_and_record(session, run)
     runner._forget(with_teachers([student]), session)
     kept = [file.parent.name for file in session.workspace.runs_dir.glob("*/weights.safetensors")]
     assert kept == [other.training_digest]
@@ -133,7 +133,7 @@ def test_force_forgets_teachers_that_are_no_rows(session):
 
 def test_force_leaves_everything_where_another_process_trains(session):
     student = start_here_rows(session.profile, seed=0, weights=session.weights)["SR+ID+PS"]
-    leave_weights(session, student)
+    leave_weights_and_record(session, student)
     lock = FileLock(f"{session.workspace.folder(student.teacher)}.lock", is_singleton=False)
     with lock, pytest.raises(InputError, match=f"another process is training run {student.teacher.training_digest}"):
         runner._forget(with_teachers([student]), session)
@@ -160,9 +160,9 @@ def test_outcomes_come_in_the_order_of_the_items_however_they_were_started(tmp_p
 def test_a_training_is_needed_until_its_weights_or_the_record_are_there(session):
     student = start_here_rows(session.profile, seed=0, weights=session.weights)["SR+ID+PS"]
     assert runner._needed([student], session) == {student.training_digest, student.teacher.training_digest}
-    leave_weights(session, student.teacher)
+    leave_weights_and_record(session, student.teacher)
     assert runner._needed([student], session) == {student.training_digest}
-    leave_weights(session, student)
+    leave_weights_and_record(session, student)
     session.workspace.weights_file(student).unlink()
     assert runner._needed([student], session) == set()
 
