@@ -26,6 +26,7 @@ from crreid.data.prepare import DataSettings, PreparedData, prepare
 from crreid.distributed import of_first, process_group, processes
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
+from crreid.evaluation.perceptual_distance import PerceptualDistance
 from crreid.evaluation.restoration import restoration_quality
 from crreid.methods.method import Method, MethodSettings
 from crreid.models.weights import (
@@ -111,7 +112,7 @@ class Workspace:
         runs_dir: Holds weights, checkpoints, logs and the cache of decoded images; one folder for all processes that
             train together, on whatever machine they are.
         device: `auto` takes a GPU where there is one.
-        weights_files: Local files that `Run.weights = "file <sha256>"` may mean.
+        weights_files: Local files that `file <sha256>` in a run may mean.
         workers: Loader processes.
         force: Train again the runs that are measured, though on record; their teachers are kept where they are trained,
             so that the students of one teacher share it. Drop its folder to train a teacher again.
@@ -209,7 +210,8 @@ def measure(run: Run, workspace: Workspace, result: TrainedRun | None = None) ->
             return record
         # at the start: the commit may move on while a training of hours runs the code that it was started with
         here = provenance(workspace.torch_device())
-        record = _tested(result or _train(run, workspace, here), here)
+        perceptual = _perceptual_distance(run, workspace)  # refused before a training of hours, not after it
+        record = _tested(result or _train(run, workspace, here), here, perceptual)
         record.write(workspace.record_file(run))
     return record
 
@@ -237,7 +239,7 @@ def trained(run: Run, workspace: Workspace) -> TrainedRun:
         return _train(run, replace(workspace, force=False), provenance(workspace.torch_device()))
 
 
-def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
+def _tested(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualDistance | None) -> Record:
     """Tests what was trained, perhaps elsewhere, by the code and on the device that `here` tells."""
     run, clock = result.run, time.monotonic()
     evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": time_stamp()}
@@ -251,7 +253,13 @@ def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
     }
     if rates := run.evaluation.restoration_rates:
         measured["restoration"] = restoration_quality(
-            result.method, result.data, rates, size=run.size, device=device, precision=precision
+            result.method,
+            result.data,
+            rates,
+            size=run.size,
+            device=device,
+            precision=precision,
+            perceptual=perceptual,
         )
     origin = result.log.provenance | {
         "data": {"name": result.data.name, "digest": result.data.digest},
@@ -261,6 +269,14 @@ def _tested(result: TrainedRun, here: dict[str, Any]) -> Record:
     if any(origin[name] != evaluation[name] for name in ("commit", "dirty", "device")):
         origin["evaluation"] = evaluation
     return Record(digest=run.digest, title=run.method.title, run=run.describe(), measured=measured, provenance=origin)
+
+
+def _perceptual_distance(run: Run, workspace: Workspace) -> PerceptualDistance | None:
+    """LPIPS by the weights that the run's test names, if it names any."""
+    if not run.evaluation.perceptual_weights:
+        return None
+    file = _given_file(run.evaluation.perceptual_weights, workspace)
+    return PerceptualDistance(read_weights(file), origin=file.name, device=workspace.torch_device())
 
 
 def _locked(run: Run, workspace: Workspace) -> AbstractContextManager[object]:
@@ -324,15 +340,20 @@ def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str
         origin = run.method.backbone_name
         tensors = load_timm_backbone(origin)
     else:
-        files = workspace.weights_files
-        file = next((file for file in files if f"file {digest_of_file(file)}" == run.weights), None)
-        if file is None:
-            given, wanted = ", ".join(map(str, files)) or "no file", run.weights.removeprefix("file ")
-            raise InputError(f"the run starts from weights with sha256 {wanted}; got {given}")
+        file = _given_file(run.weights, workspace)
         origin, tensors = file.name, read_weights(file)
     report = "; ".join(str(fill_module(target, tensors, origin=origin)) for target in targets)
     workspace.say(report)
     return {"weights": report}
+
+
+def _given_file(name: str, workspace: Workspace) -> Path:
+    """The file of the workspace that `file <sha256>` means."""
+    for file in workspace.weights_files:
+        if f"file {digest_of_file(file)}" == name:
+            return file
+    given = ", ".join(map(str, workspace.weights_files)) or "no file"
+    raise InputError(f"the run needs weights with sha256 {name.removeprefix('file ')}; got {given}")
 
 
 def _trained_parameters(method: Method) -> list[torch.Tensor]:

@@ -14,6 +14,9 @@ from crreid.models.weights import digest_of_file
 __all__ = ["RANDOM_WEIGHTS", "StartingWeights"]
 
 
+PERCEPTUAL = "lpips"
+
+
 @dataclass(frozen=True, kw_only=True)
 class StartingWeights:
     """The start of every backbone of a study.
@@ -21,11 +24,13 @@ class StartingWeights:
     Attributes:
         default: `random`, `timm` or `file <sha256>`, for every backbone that `of_backbone` does not name.
         of_backbone: Pairs of a backbone's name in timm and its start.
+        perceptual: `file <sha256>` of AlexNet's weights, with which LPIPS is measured; empty for no LPIPS.
         files: The local files meant.
     """
 
     default: str = "random"
     of_backbone: tuple[tuple[str, str], ...] = ()
+    perceptual: str = ""
     files: tuple[Path, ...] = ()
 
     @classmethod
@@ -34,15 +39,16 @@ class StartingWeights:
 
         Args:
             text: `random`, `timm` or a path, for all backbones; or, separated by commas, `resnet50=PATH` for some, the
-                others starting at random (or as an entry without `=` says).
+                others starting at random (or as an entry without `=` says). `lpips=PATH` is no start, but AlexNet's
+                weights for LPIPS.
 
         Raises:
-            InputError: A file is not there, or a backbone is named twice.
+            InputError: A file is not there, a name is given twice, or LPIPS no file.
         """
         default, of_backbone, files = "random", dict[str, str](), list[Path]()
         for entry in filter(None, (part.strip() for part in text.split(","))):
             backbone, equals, value = entry.partition("=")
-            if not equals or not timm.is_model(backbone):
+            if not equals or (backbone != PERCEPTUAL and not timm.is_model(backbone)):
                 backbone, value = "", entry
             if value not in ("random", "timm"):
                 files.append(Path(value).expanduser().resolve())
@@ -50,10 +56,13 @@ class StartingWeights:
             if not backbone:
                 default = value
             elif backbone in of_backbone:
-                raise InputError(f"weights name the backbone {backbone} twice: {text!r}")
+                raise InputError(f"weights name {backbone} twice: {text!r}")
             else:
                 of_backbone[backbone] = value
-        return cls(default=default, of_backbone=tuple(of_backbone.items()), files=tuple(files))
+        perceptual = of_backbone.pop(PERCEPTUAL, "")
+        if perceptual in ("random", "timm"):
+            raise InputError(f"{PERCEPTUAL} needs a file with AlexNet's weights, not {perceptual!r}")
+        return cls(default=default, of_backbone=tuple(of_backbone.items()), perceptual=perceptual, files=tuple(files))
 
     def of(self, backbone: str) -> str:
         """The start of a backbone, by its name in timm; a method without one (empty name) starts at random."""

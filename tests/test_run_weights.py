@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 
 from crreid import runs
 from crreid.errors import InputError
 from crreid.models.vdsr import VDSR, VDSRSettings
 from crreid.models.weights import digest_of_file, save_weights
 from crreid.profiles import profile_settings
-from crreid.runs import Workspace, find_record, measure
+from crreid.runs import Run, Workspace, find_record, measure
 from crreid.starting_weights import StartingWeights
 from crreid.study.rows import teacher_run
 
@@ -79,7 +80,7 @@ def test_a_run_refuses_another_file_than_it_names(
     run = replace(RUN, weights=f"file {digest_of_file(file)}")
     workspace = open_workspace(tmp_path, pixels)
     for given, named in (((other,), "/other.safetensors$"), ((), "no file$")):
-        with pytest.raises(InputError, match=f"starts from weights with sha256 {digest_of_file(file)}; got .*{named}"):
+        with pytest.raises(InputError, match=f"needs weights with sha256 {digest_of_file(file)}; got .*{named}"):
             measure(run, replace(workspace, weights_files=given))
     with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read"):
         measure(run, replace(workspace, weights_files=(tmp_path / "absent.safetensors",)))
@@ -153,3 +154,33 @@ def test_random_weights_follow_from_the_seed(tmp_path: Path, pixels: Path, start
     one, same, other = (method.network.classifier.weight for method in started)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+@pytest.fixture
+def alexnet(tmp_path: Path) -> Path:
+    """The part of an untrained AlexNet that LPIPS needs."""
+    torch.manual_seed(0)
+    file = tmp_path / "alexnet.safetensors"
+    save_weights(torchvision.models.alexnet(weights=None, num_classes=2).features, file)
+    return file
+
+
+def with_lpips(file: Path) -> Run:
+    tests = replace(RUN.evaluation, restoration_rates=(2.0,), perceptual_weights=f"file {digest_of_file(file)}")
+    return replace(RUN, schedule=replace(RUN.schedule, epochs=1), evaluation=tests)
+
+
+def test_lpips_is_measured_by_the_weights_that_the_test_names(tmp_path: Path, pixels: Path, alexnet: Path) -> None:
+    record = measure(with_lpips(alexnet), open_workspace(tmp_path, pixels, alexnet))
+    found = record.measured["restoration"]["rate 2"]
+    assert list(found) == ["psnr", "ssim", "lpips", "input_psnr", "input_ssim", "input_lpips", "images"]
+    assert found["lpips"] == found["input_lpips"] > 0  # a teacher restores nothing
+    assert record.run["evaluation"]["perceptual_weights"] == f"file {digest_of_file(alexnet)}"
+
+
+def test_missing_weights_for_lpips_are_refused_before_the_training(
+    tmp_path: Path, pixels: Path, started: list[Any], alexnet: Path
+) -> None:
+    with pytest.raises(InputError, match=r"needs weights with sha256 \w+; got no file$"):
+        measure(with_lpips(alexnet), open_workspace(tmp_path, pixels))
+    assert started == []

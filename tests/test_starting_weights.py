@@ -36,6 +36,16 @@ def test_a_file_for_one_backbone(file: Path) -> None:
     assert StartingWeights.parse(f"timm, resnet50={file}").of("hrnet_w32") == "timm"
 
 
+def test_weights_for_lpips_start_no_backbone(file: Path) -> None:
+    weights = StartingWeights.parse(f"lpips={file}, resnet50=timm")
+    assert weights == StartingWeights(of_backbone=(("resnet50", "timm"),), perceptual=NAME, files=(file,))
+    assert StartingWeights.parse("timm").perceptual == ""
+    with pytest.raises(InputError, match="lpips needs a file"):
+        StartingWeights.parse("lpips=timm")
+    with pytest.raises(InputError, match="lpips twice"):
+        StartingWeights.parse(f"lpips={file},lpips={file}")
+
+
 def test_a_method_without_a_backbone_starts_at_random() -> None:
     assert StartingWeights(default="timm").of("") == "random"
 

@@ -28,6 +28,7 @@ class EvaluationSettings:
         draws: Single-shot galleries drawn (SING: 100).
         query_rates: Tests besides the protocol's: all queries from their high-resolution files, shrunk by one rate.
         restoration_rates: Rates at which `restoration_quality` measures the restored queries; none by default.
+        perceptual_weights: Of AlexNet, `file <sha256>`: `restoration_quality` measures LPIPS too. Empty for no LPIPS.
         part: Of the descriptor, by its name in `Method.parts`; empty for the whole.
         rate_error: Added to the rates of the queries that the method is told, but not to those that they are shrunk by:
             how a method that adapts to the rate fares when it is told wrong.
@@ -37,6 +38,7 @@ class EvaluationSettings:
     draws: int = 100
     query_rates: tuple[float, ...] = ()
     restoration_rates: tuple[float, ...] = ()
+    perceptual_weights: str = ""
     part: str = ""
     rate_error: float = 0.0
 

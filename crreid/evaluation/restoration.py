@@ -14,6 +14,7 @@ from crreid.data.prepare import PreparedData
 from crreid.data.sources import UInt8Image
 from crreid.errors import InputError
 from crreid.evaluation.image_quality import peak_signal_to_noise_ratio, structural_similarity
+from crreid.evaluation.perceptual_distance import PerceptualDistance
 from crreid.methods.method import Method
 
 __all__ = ["IDENTICAL_DECIBELS", "restoration_quality", "restore_pixels"]
@@ -63,6 +64,7 @@ def restoration_quality(
     size: tuple[int, int],
     device: torch.device,
     precision: str = "bf16",
+    perceptual: PerceptualDistance | None = None,
     batch: int = 64,
     workers: int = 0,
 ) -> dict[str, dict[str, float]]:
@@ -78,16 +80,20 @@ def restoration_quality(
         size: (height, width) of the network's input, at least 11 pixels each.
         device: Where to restore.
         precision: `bf16` or `fp32`, as in training.
+        perceptual: Measures LPIPS too.
         batch: Images at a time.
         workers: Loader processes.
 
     Returns:
-        By `rate r`: `psnr` in decibels (an image without error counts `IDENTICAL_DECIBELS`), `ssim`, the same of the
-        unrestored input as `input_psnr` and `input_ssim`, and how many `images`. Plain numbers that JSON takes.
+        By `rate r`: `psnr` in decibels (an image without error counts `IDENTICAL_DECIBELS`), `ssim`, `lpips` where it
+        is measured, the same of the unrestored input as `input_psnr` and so on, and how many `images`. Plain numbers
+        that JSON takes.
 
     Raises:
         InputError: A rate below 1, or a size below 11 pixels.
     """
+    measures = ("psnr", "ssim") if perceptual is None else ("psnr", "ssim", "lpips")
+    names = (*measures, *(f"input_{measure}" for measure in measures))
     quality = {}
     for rate in rates:
         originals, inputs = (
@@ -101,16 +107,23 @@ def restoration_quality(
         )
         scores: list[tuple[float, ...]] = []
         for original, low in zip(originals, inputs, strict=True):
-            before = [_score(*pair) for pair in zip(original, low, strict=True)]
+            before = _scores(original, low, perceptual)
             restored = restore_pixels(method, low, device=device, precision=precision)
-            after = before if restored is None else [_score(*pair) for pair in zip(original, restored, strict=True)]
+            after = before if restored is None else _scores(original, restored, perceptual)
             scores += [(*one, *other) for one, other in zip(after, before, strict=True)]
-        names = ("psnr", "ssim", "input_psnr", "input_ssim")
         means: list[float] = np.mean(scores, axis=0).tolist()
         quality[f"rate {rate:g}"] = dict(zip(names, means, strict=True)) | {"images": len(scores)}
     return quality
 
 
-def _score(original: UInt8Image, image: UInt8Image) -> tuple[float, float]:
-    decibels = min(peak_signal_to_noise_ratio(original, image), IDENTICAL_DECIBELS)
-    return decibels, structural_similarity(original, image)
+def _scores(
+    originals: UInt8Image, images: UInt8Image, perceptual: PerceptualDistance | None
+) -> list[tuple[float, ...]]:
+    """PSNR, SSIM and perhaps LPIPS of every image of two stacks (N, H, W, 3)."""
+    scores = [
+        (min(peak_signal_to_noise_ratio(*pair), IDENTICAL_DECIBELS), structural_similarity(*pair))
+        for pair in zip(originals, images, strict=True)
+    ]
+    if perceptual is None:
+        return [*scores]
+    return [(*score, distance) for score, distance in zip(scores, perceptual(originals, images), strict=True)]

@@ -19,7 +19,7 @@ from crreid.study.descriptors import DescribedImages
 from crreid.study.pictures import restored_images
 from crreid.study.published import published_numbers
 from crreid.study.rates import at_rate
-from crreid.study.restoration import image_quality
+from crreid.study.restoration import image_quality, measures_of
 from crreid.study.tables import mean_and_deviation, published_table, scores_table
 
 __all__ = [
@@ -50,7 +50,6 @@ PUBLISHED_ROWS = {
     "CAD-Net without L_cls": "without classification",
 }
 PUBLISHED_PARTS = {"CAD-Net, f alone": "CAD-Net (f only)", "CAD-Net, g alone": "CAD-Net (g only)", "CAD-Net": "CAD-Net"}
-MEASURES = {"ssim": ("SSIM", 3), "psnr": ("PSNR (dB)", 1)}
 HIGH_OR_LOW, WHICH_RATE = "high or low", "which rate"
 
 
@@ -65,7 +64,7 @@ def poster_quality(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 
 
 def poster_table(quality: pd.DataFrame, records: Mapping[str, list[Record]]) -> pd.DataFrame:
-    """SSIM, PSNR and rank-1 at the seen rates (their mean) and at the unseen one, beside what was published.
+    """SSIM, PSNR, perhaps LPIPS, and rank-1 at the seen rates (their mean) and the unseen one, beside the paper's.
 
     Args:
         quality: What `poster_quality` returned.
@@ -73,13 +72,13 @@ def poster_table(quality: pd.DataFrame, records: Mapping[str, list[Record]]) -> 
 
     Returns:
         One row a row. The columns named `published` hold the paper's numbers for MLR-CUHK03 in one text each, and `-`
-        in rows that it does not have; LPIPS is not measured here.
+        in rows that it does not have.
     """
     table = pd.DataFrame(index=pd.Index(quality["row"].unique(), name="row"))
     blocks = {"rates 2, 3, 4": SEEN_RATES, "rate 8": (UNSEEN_RATE,)}
     for title, rates in blocks.items():
         of_rates = quality[quality["rate"].isin(rates)]
-        for metric, (name, digits) in MEASURES.items():
+        for metric, (name, digits) in measures_of(quality).items():
             of_seeds = of_rates.groupby(["row", "seed"])[metric].mean()
             cells = [mean_and_deviation(of_seeds[row], digits=digits) for row in table.index]
             table[f"{name} at {title}"] = cells

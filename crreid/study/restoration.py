@@ -15,9 +15,20 @@ from crreid.runs import TrainedRun
 from crreid.study.pictures import restored_images
 from crreid.study.tables import mean_and_deviation
 
-__all__ = ["grid_quality", "image_quality", "restoration_table", "restored_rows", "tidy_restoration"]
+__all__ = [
+    "grid_quality",
+    "image_quality",
+    "lower_is_better",
+    "measures_of",
+    "restoration_table",
+    "restored_rows",
+    "tidy_restoration",
+]
 
 INPUT = "Input (as enlarged for the network)"
+
+MEASURES = {"ssim": ("SSIM", 3), "psnr": ("PSNR (dB)", 1), "lpips": ("LPIPS", 3)}
+"""Of restored images: the name in tables and the digits; LPIPS only where its weights were given."""
 
 
 def image_quality(records: dict[str, list[Record]]) -> pd.DataFrame:
@@ -27,25 +38,34 @@ def image_quality(records: dict[str, list[Record]]) -> pd.DataFrame:
         records: Of runs with `EvaluationSettings.restoration_rates`.
 
     Returns:
-        Columns row, seed, record, rate, psnr in dB, ssim, images. The input is the first row; it is the same for all
-        runs but those whose data are enlarged by another filter, and therefore taken from the last row.
+        Columns row, seed, record, rate, psnr in dB, ssim, lpips where it was measured, images. The input is the first
+        row; it is the same for all runs but those whose data are enlarged by another filter, and therefore taken from
+        the last row.
     """
     lines = [
         {"row": row, "seed": record.run["seed"], "record": record.digest, "rate": float(name.removeprefix("rate "))}
-        | {key: measured[key] for key in ("psnr", "ssim", "images", "input_psnr", "input_ssim")}
+        | measured
         for row, of_row in records.items()
         for record in of_row
         for name, measured in record.measured["restoration"].items()
     ]
     quality = pd.DataFrame(lines)
     last = quality[quality["row"] == list(records)[-1]]
-    given = last.assign(row=INPUT, psnr=last["input_psnr"], ssim=last["input_ssim"])
-    return pd.concat([given, quality], ignore_index=True).drop(columns=["input_psnr", "input_ssim"])
+    measures = measures_of(quality)
+    given = last.assign(row=INPUT, **{measure: last[f"input_{measure}"] for measure in measures})
+    inputs = [f"input_{measure}" for measure in measures]
+    return pd.concat([given, quality], ignore_index=True).drop(columns=inputs)
+
+
+def measures_of(quality: pd.DataFrame) -> dict[str, tuple[str, int]]:
+    """Those of MEASURES that a table has."""
+    return {measure: shown for measure, shown in MEASURES.items() if measure in quality}
 
 
 def tidy_restoration(quality: pd.DataFrame) -> pd.DataFrame:
-    """What `image_quality` returned in the columns of `tidy_scores`: protocol `images`, metrics psnr (dB) and ssim."""
-    long = quality.melt(["row", "seed", "record", "rate", "images"], ["psnr", "ssim"], "metric", "value")
+    """What `image_quality` returned in the columns of `tidy_scores`: protocol `images`, metrics psnr (dB), ssim, ..."""
+    measures = [measure for measure in ("psnr", "ssim", "lpips") if measure in quality]
+    long = quality.melt(["row", "seed", "record", "rate", "images"], measures, "metric", "value")
     tests = long["rate"].map("rate {:g}".format)
     return pd.DataFrame(
         {"row": long["row"], "seed": long["seed"], "record": long["record"], "test": tests, "protocol": "images"}
@@ -55,10 +75,10 @@ def tidy_restoration(quality: pd.DataFrame) -> pd.DataFrame:
 
 
 def restoration_table(quality: pd.DataFrame, records: dict[str, list[Record]]) -> pd.DataFrame:
-    """One row a row: SSIM, PSNR and rank-1 at every rate, means over seeds with their deviation."""
+    """One row a row: SSIM, PSNR, perhaps LPIPS, and rank-1 at every rate, means over seeds with their deviation."""
     table = pd.DataFrame(index=pd.Index(quality["row"].unique(), name="row"))
     rates = sorted(quality["rate"].unique())
-    for metric, title, digits in (("ssim", "SSIM", 3), ("psnr", "PSNR (dB)", 1)):
+    for metric, (title, digits) in measures_of(quality).items():
         for rate in rates:
             of_rate = quality[quality["rate"] == rate].groupby("row", sort=False)[metric]
             table[f"{title} at rate {rate:g}"] = of_rate.agg(mean_and_deviation, digits=digits)
@@ -69,6 +89,11 @@ def restoration_table(quality: pd.DataFrame, records: dict[str, list[Record]]) -
         }
         table[f"rank-1 at rate {rate:g}"] = [rank1.get(row, "-") for row in table.index]
     return table.reset_index()
+
+
+def lower_is_better(table: pd.DataFrame) -> list[str]:
+    """Columns of a table of restored images whose smallest number is the best: LPIPS."""
+    return [str(name) for name in table.columns if str(name).startswith("LPIPS")]
 
 
 def restored_rows(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Protocol
 
+from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNet, rain_settings
 from crreid.methods.lrar import LRAR
@@ -146,8 +147,18 @@ def restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -
     }
     ablation = loss_ablation_rows(profile, seed=seed, weights=weights)
     rows |= {row: ablation[row] for row in ("SR+ID", "SR+ID+PS")}
-    tests = replace(profile.evaluation, query_rates=RESTORATION_RATES, restoration_rates=RESTORATION_RATES)
+    tests = restoration_tests(profile, weights)
     return {row: replace(run, evaluation=tests) for row, run in rows.items()}
+
+
+def restoration_tests(profile: Profile, weights: StartingWeights) -> EvaluationSettings:
+    """Table III's tests: retrieval and restored images at RESTORATION_RATES."""
+    return replace(
+        profile.evaluation,
+        query_rates=RESTORATION_RATES,
+        restoration_rates=RESTORATION_RATES,
+        perceptual_weights=weights.perceptual,
+    )
 
 
 def super_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:

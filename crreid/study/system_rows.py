@@ -13,6 +13,7 @@ from crreid.study.rows import (
     cad_net_run,
     lrar_run,
     restoration_rows,
+    restoration_tests,
     state_of_the_art_rows,
     with_losses_of,
 )
@@ -34,10 +35,8 @@ def cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> di
     }
     rows = _restoring(profile, settings, seed=seed, weights=weights)
     whole = rows["CAD-Net"]
-    parts = {
-        f"CAD-Net, {part} alone": replace(whole, evaluation=replace(whole.evaluation, part=part, restoration_rates=()))
-        for part in ("f", "g")
-    }
+    of_part = replace(whole.evaluation, restoration_rates=(), perceptual_weights="")
+    parts = {f"CAD-Net, {part} alone": replace(whole, evaluation=replace(of_part, part=part)) for part in ("f", "g")}
     table3 = restoration_rows(profile, seed=seed, weights=weights)
     return rows | parts | {"PS-HRNet": table3["SR+ID+PS"], "Bicubic": table3["Bicubic"]}
 
@@ -81,6 +80,6 @@ def unseen_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeig
 
 def _restoring(profile: Profile, settings: dict[str, CADNet], *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Runs whose restored images are measured too, as Table III's."""
-    tests = replace(profile.evaluation, query_rates=RESTORATION_RATES, restoration_rates=RESTORATION_RATES)
+    tests = restoration_tests(profile, weights)
     runs = {row: cad_net_run(profile, each, seed=seed, weights=weights) for row, each in settings.items()}
     return {row: replace(run, evaluation=tests) for row, run in runs.items()}

@@ -23,6 +23,7 @@ from crreid.study.restoration import (
     INPUT,
     grid_quality,
     image_quality,
+    lower_is_better,
     restoration_table,
     restored_rows,
     tidy_restoration,
@@ -69,6 +70,22 @@ def test_quality_has_a_line_a_row_seed_and_rate_after_those_of_the_input(records
     assert psnr[INPUT, 0, 2.0] == 23
     assert psnr[INPUT, 1, 8.0] == 17
     assert quality["ssim"].tolist() == pytest.approx((quality["psnr"] / 100).tolist())
+
+
+def test_lpips_has_columns_where_it_was_measured(records: dict[str, list[Record]]) -> None:
+    without = restoration_table(image_quality(records), records)
+    assert lower_is_better(without) == []
+    for of_row in records.values():
+        for each in of_row:
+            for found in each.measured["restoration"].values():
+                found |= {"lpips": 1 / found["psnr"], "input_lpips": 1 / found["input_psnr"]}
+    quality = image_quality(records)
+    assert quality["lpips"].tolist() == pytest.approx((1 / quality["psnr"]).tolist())
+    table = restoration_table(quality, records)
+    assert lower_is_better(table) == ["LPIPS at rate 2", "LPIPS at rate 8"]
+    assert table.drop(columns=lower_is_better(table)).equals(without)
+    assert table.set_index("row").loc["Bicubic", "LPIPS at rate 8"] == "0.048 ± 0.000"
+    assert tidy_restoration(quality)["metric"].unique().tolist() == ["psnr", "ssim", "lpips"]
 
 
 def test_tidy_quality_has_the_columns_of_scores(records: dict[str, list[Record]]) -> None:

@@ -35,6 +35,7 @@ from crreid.study.rows import (
     teacher_run,
 )
 from crreid.study.state_of_the_art import rank1_points
+from crreid.study.system_rows import cad_net_rows
 
 TABLES: dict[str, tuple[Rows, list[str]]] = {
     "I": (
@@ -182,12 +183,22 @@ def test_solo_sr_of_table_3_is_ps_hrnets_module(profile):
     assert (run.data, run.schedule) == (profile.data, profile.schedule)
 
 
+def test_restoration_is_measured_by_lpips_where_its_weights_are_given(profile):
+    given = StartingWeights(perceptual="file 12")
+    for rows in (restoration_rows, cad_net_rows):
+        for row, run in rows(profile, seed=0, weights=given).items():
+            without = rows(profile, seed=0, weights=StartingWeights())[row]
+            assert run.evaluation == replace(without.evaluation, perceptual_weights=run.evaluation.perceptual_weights)
+            assert run.evaluation.perceptual_weights == ("file 12" if run.evaluation.restoration_rates else "")
+            assert run.training_digest == without.training_digest
+
+
 def test_modules_of_table_4_stand_before_one_network(profile):
     runs = rows_of(super_resolution_rows, profile)
     modules = profile.modules
     expected = [InterpolationSettings(), modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca]
     for run, module in zip(runs.values(), expected, strict=True):
-        scale = {modules.srcnn: 0.01, modules.rcan: 0.1}.get(module, 1.0)
+        scale = {modules.srcnn: 0.01, modules.rcan: 0.1}.get(module, profile.restoration_learning_rate_scale)
         assert run.method == RestoreAndIdentify(
             network=profile.conventional.resnet, restoration=module, restoration_learning_rate_scale=scale
         )
