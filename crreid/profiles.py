@@ -46,11 +46,21 @@ __all__ = [
 
 PROFILE_NAMES = ("smoke", "quick", "reduced", "paper")
 
-PS_HRNET_FIELDS = ("data", "schedule", "evaluation", "size", "augmentation", "network", "restoration", "seeds")
+PS_HRNET_FIELDS = (
+    "data",
+    "schedule",
+    "evaluation",
+    "size",
+    "augmentation",
+    "network",
+    "restoration",
+    "restoration_learning_rate_scale",
+    "seeds",
+)
 """Fields of a profile that PS-HRNet's own runs depend on: Tables II, III and VII."""
 
 COMPARISON_FIELDS = ("data", "comparison_schedule", "evaluation", "size", "augmentation", "network", "conventional")
-"""Those of runs that compare parts; Table IV depends on `modules` too."""
+"""Those of runs that compare parts; Table IV depends on `modules` and `restoration_learning_rate_scale` too."""
 
 CAD_NET_FIELDS = ("data", "adversarial_schedule", "evaluation", "size", "augmentation", "cad_net")
 """Those of CAD-Net's and RAIN's runs."""
@@ -109,6 +119,8 @@ class Profile:
         augmentation: Of training pairs.
         network: HRNet-ReID, teacher's and student's.
         restoration: VDSR-CA of PS-HRNet.
+        restoration_learning_rate_scale: Of VDSR-CA in PS-HRNet, and of Table IV's modules that have none of their own,
+            against the network behind them.
         comparison_schedule: Of the runs that compare parts: the conventional rows of Table I, and Tables IV, V and VI.
         conventional: Networks of those rows.
         modules: Restoration modules of Table IV.
@@ -126,6 +138,7 @@ class Profile:
     augmentation: Augmentation = field(default_factory=Augmentation)
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
     restoration: VDSRSettings = field(default_factory=VDSRSettings)
+    restoration_learning_rate_scale: float = 1.0
     comparison_schedule: Schedule = field(default_factory=Schedule)
     conventional: ConventionalNetworks = field(default_factory=ConventionalNetworks)
     modules: RestorationModules = field(default_factory=RestorationModules)
@@ -210,7 +223,7 @@ def _smoke(data: DataSettings) -> Profile:
         evaluation=EvaluationSettings(flip=False, draws=5, query_rates=(1, 4)),
         size=(64, 32),
         augmentation=Augmentation(padding=3),
-        network=HRNetReIDSettings(backbone="hrnet_w18_small"),
+        network=HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH),
         restoration=VDSRSettings(depth=3, width=8),
         comparison_schedule=schedule,
         conventional=_small_networks(dropout=0.5, stripes=4),
@@ -222,7 +235,7 @@ def _smoke(data: DataSettings) -> Profile:
         ),
         adversarial_schedule=schedule,
         cad_net=_small_cad_net(),
-        lrar=_small_lrar(length=64, backbone="resnet18", options=_ONE_BLOCK_A_STAGE),
+        lrar=_small_lrar(length=64),
     )
 
 
@@ -244,14 +257,16 @@ def _quick(data: DataSettings) -> Profile:
         size=(128, 64),
         augmentation=Augmentation(padding=5),
         # half of the features dropped is too much for so few steps
-        network=HRNetReIDSettings(backbone="hrnet_w18_small", dropout=0.2),
-        restoration=VDSRSettings(depth=6, width=16, initialisation="identity"),
+        network=HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH, dropout=0.2),
+        restoration=VDSRSettings(depth=4, width=16, initialisation="identity"),
+        # at the networks' rate it leaves the identity in the first epoch, or diverges
+        restoration_learning_rate_scale=0.1,
         comparison_schedule=schedule,
         conventional=_small_networks(dropout=0.0),
-        modules=_small_modules(),
+        modules=_small_modules(depth=4),
         adversarial_schedule=replace(schedule, epochs=5, learning_rate=2e-2),
         cad_net=_small_cad_net(),
-        lrar=_small_lrar(length=512, backbone="resnet18", options=_ONE_BLOCK_A_STAGE),
+        lrar=_small_lrar(length=512),
     )
 
 
@@ -268,7 +283,7 @@ def _reduced(data: DataSettings) -> Profile:
         restoration=VDSRSettings(depth=6, width=16),
         comparison_schedule=replace(schedule, epochs=6),
         conventional=ConventionalNetworks(hrnet=PooledClassifierSettings(backbone="hrnet_w18_small")),
-        modules=_small_modules(),
+        modules=_small_modules(depth=6),
         adversarial_schedule=replace(schedule, epochs=6),
         # at the paper's rates and margin the classifier's loss does not fall within so few steps
         cad_net=CADNet(
@@ -280,7 +295,7 @@ def _reduced(data: DataSettings) -> Profile:
             classifier_learning_rate_scale=0.1,
         ),
         # a classifier of 2,048 normalised dimensions overshoots at this rate
-        lrar=_small_lrar(length=512, backbone="resnet50"),
+        lrar=_small_lrar(length=512, backbone="resnet50", options=()),
     )
 
 
@@ -292,6 +307,9 @@ _ONE_BLOCK_A_STAGE = (
     ("stem_width", 16),
 )
 
+# So does the smallest HRNet with a block a branch instead of two.
+_ONE_BLOCK_A_BRANCH = (("width", 16), ("blocks", 1), ("stem_width", 16))
+
 
 def _small_networks(*, dropout: float, stripes: int = 6) -> ConventionalNetworks:
     few_layers = (("block_config", (2, 4, 6, 4)), ("growth_rate", 16))
@@ -299,7 +317,9 @@ def _small_networks(*, dropout: float, stripes: int = 6) -> ConventionalNetworks
         resnet=PooledClassifierSettings(backbone="resnet18", backbone_options=_ONE_BLOCK_A_STAGE, dropout=dropout),
         se_resnet=PooledClassifierSettings(backbone="seresnet18", backbone_options=_ONE_BLOCK_A_STAGE, dropout=dropout),
         densenet=PooledClassifierSettings(backbone="densenet121", backbone_options=few_layers, dropout=dropout),
-        hrnet=PooledClassifierSettings(backbone="hrnet_w18_small", dropout=dropout),
+        hrnet=PooledClassifierSettings(
+            backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH, dropout=dropout
+        ),
         pcb=PCBSettings(backbone="resnet18", backbone_options=_ONE_BLOCK_A_STAGE, stripes=stripes),
     )
 
@@ -309,7 +329,7 @@ def _small_cad_net() -> CADNet:
 
     Nor does a decoder learn to draw a whole image in so few steps: it predicts what the input lacks. `test_resnet` is
     timm's smallest ResNet, four stages of one block: on the built-in data it learns more in a given time than wider
-    ones do.
+    ones do, or than the one of the conventional rows, whose shortcuts skip pixels (rank-1 33 and 12).
     """
     return CADNet(
         encoder=CrossResolutionEncoderSettings(backbone="test_resnet"),
@@ -320,7 +340,9 @@ def _small_cad_net() -> CADNet:
     )
 
 
-def _small_lrar(*, length: int, backbone: str, options: tuple[tuple[str, Any], ...] = ()) -> LRAR:
+def _small_lrar(
+    *, length: int, backbone: str = "resnet18", options: tuple[tuple[str, Any], ...] = _ONE_BLOCK_A_STAGE
+) -> LRAR:
     """For few steps, in which a cross entropy alone learns nothing, nor masks at the networks' rate.
 
     Masks that start or move far apart draw the levels' descriptors apart, and so few steps do not bring them together
@@ -337,9 +359,9 @@ def _small_lrar(*, length: int, backbone: str, options: tuple[tuple[str, Any], .
     )
 
 
-def _small_modules() -> RestorationModules:
+def _small_modules(*, depth: int) -> RestorationModules:
     """Narrow and shallow, and starting at the identity: from other weights few epochs lead nowhere."""
-    vdsr = VDSRSettings(depth=6, width=16, initialisation="identity")
+    vdsr = VDSRSettings(depth=depth, width=16, initialisation="identity")
     return RestorationModules(
         srcnn=SRCNNSettings(widths=(16, 8), initialisation="identity"),
         vdsr=replace(vdsr, attention_channels=None),

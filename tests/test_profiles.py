@@ -8,13 +8,13 @@ from crreid.data.mlr import MLRSettings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
-from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss, PSHRNet
+from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
 from crreid.presets import as_printed, as_released
 from crreid.profiles import PROFILE_NAMES, Profile, profile_settings
 from crreid.runs import Run
-from crreid.starting_weights import StartingWeights
+from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.study.rows import loss_ablation_rows
 from crreid.training.schedule import Schedule
 
@@ -66,7 +66,7 @@ def test_reductions_are_all_that_differs_from_the_paper(name: str, dataset: str)
     listed = {row.setting: (row.paper, row.here) for row in table.itertuples()}
     assert len(listed) == len(table) > 5
     paper, here = (
-        flat(settings.run(PSHRNet(network=settings.network, restoration=settings.restoration)).describe())
+        flat(loss_ablation_rows(settings, seed=0, weights=RANDOM_WEIGHTS)["SR+ID"].describe())
         for settings in (profile_settings("paper", dataset), profile)
     )
     different = {name.removeprefix("method.") for name in here if here[name] != paper[name]}

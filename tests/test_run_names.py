@@ -32,15 +32,15 @@ DEFAULTS = {
     Augmentation: "e29289e4d1ce1eda",
     DataSettings: "128a2a92d6911ff7",
     Degradation: "a3997c24908c73e7",
-    EvaluationSettings: "803307175a0589d6",
-    HRNetReIDHigh: "609058f133cdc690",
-    HRNetReIDSettings: "1d965338f8596c7b",
+    EvaluationSettings: "2755487501d2bce1",
+    HRNetReIDHigh: "df70be1ffc132fba",
+    HRNetReIDSettings: "4bbd20e9399cbcb5",
     IdentityLoss: "2d2497d341e7bf0c",
     MLRSettings: "bb4cdbeb47584ee4",
-    PSHRNet: "4480e1e3364b6558",
+    PSHRNet: "1aa66e276c19b299",
     Schedule: "04761a590f205662",
     VDSRSettings: "9b5fb49d314a91f0",
-    Run: "8443515bff1ffb08",
+    Run: "b7821b688797f3a7",
 }
 
 
@@ -73,6 +73,7 @@ def other_values() -> dict[str, Any]:
     }
     network = {
         "backbone": "hrnet_w18",
+        "backbone_options": (("stem_width", 32),),
         "pooling": "average",
         "grids": (2, 4, 2, 1),
         "maximum_weights": (1.0, 1.0, 1.0, 1.0),
@@ -127,6 +128,7 @@ def other_values() -> dict[str, Any]:
         "evaluation.draws": 10,
         "evaluation.query_rates": (2,),
         "evaluation.restoration_rates": (2,),
+        "evaluation.perceptual_weights": "file 0",
         "evaluation.part": "f",
         "evaluation.rate_error": 1,
         "size": (384, 128),

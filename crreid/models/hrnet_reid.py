@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
+from crreid.models.backbone import create_backbone
 from crreid.models.images import check_images
 
 __all__ = ["BRANCH_CHANNELS", "POOLINGS", "HRNetReID", "HRNetReIDOutput", "HRNetReIDSettings"]
@@ -38,6 +39,7 @@ class HRNetReIDSettings:
 
     Attributes:
         backbone: A timm name that begins with `hrnet_`; `hrnet_w18_small` is the quick one.
+        backbone_options: What makes another network of it, as (("width", 16), ("blocks", 1)), see `create_backbone`.
         pooling: `both` is Eq. 6; `average` and `maximum` are the other rows of Table V, each alone and unweighted.
         grids: Side of the pooling grid of branch 1 (finest) to 4 (coarsest).
         maximum_weights: lambda_n of Eq. 6, the weight of maximum pooling in branch 1 to 4; used by `both` only.
@@ -47,6 +49,7 @@ class HRNetReIDSettings:
     """
 
     backbone: str = "hrnet_w32"
+    backbone_options: tuple[tuple[str, Any], ...] = ()
     pooling: str = "both"
     grids: tuple[int, int, int, int] = (4, 2, 2, 1)
     maximum_weights: tuple[float, float, float, float] = (0.5, 0.2, 0.2, 0.2)
@@ -122,8 +125,8 @@ class HRNetReID(nn.Module):
             raise InputError(f"HRNet-ReID needs at least one training identity, not {identities}")
         self.settings = settings
         # untyped on purpose: timm's modules are
-        self.backbone: Any = timm.create_model(
-            settings.backbone, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
+        self.backbone: Any = create_backbone(
+            settings.backbone, settings.backbone_options, features_only=True, out_indices=(1, 2, 3, 4)
         )
         self.reduction = nn.Linear(settings.sequence_length, settings.feature_length)  # FC1
         self.normalisation = nn.BatchNorm1d(settings.feature_length)

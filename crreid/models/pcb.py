@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
+from crreid.models.backbone import create_backbone
 from crreid.models.classifier import Classifier, ClassifierOutput
 from crreid.models.images import check_images
 
@@ -29,7 +30,7 @@ class PCBSettings:
 
     Attributes:
         backbone: A timm name that begins with `resnet`.
-        backbone_options: Arguments of timm's builder, which make another network of it, as (("layers", (1, 1, 1, 1)),).
+        backbone_options: What makes another network of it, as (("layers", (1, 1, 1, 1)),), see `create_backbone`.
         stripes: Parts p, from head to foot.
         feature_length: Length of a stripe's embedding, before its classifier.
     """
@@ -74,9 +75,7 @@ class PCB(Classifier):
         if identities < 1:
             raise InputError(f"PCB needs at least one training identity, not {identities}")
         self.settings = settings
-        self.backbone = timm.create_model(
-            settings.backbone, pretrained=False, num_classes=0, global_pool="", **dict(settings.backbone_options)
-        )
+        self.backbone = create_backbone(settings.backbone, settings.backbone_options, num_classes=0, global_pool="")
         for module in self.backbone.layer4.modules():
             if isinstance(module, nn.Conv2d):
                 module.stride = (1, 1)

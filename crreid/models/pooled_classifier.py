@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
+from crreid.models.backbone import create_backbone
 from crreid.models.classifier import BACKBONE_TITLES, Classifier, ClassifierOutput
 from crreid.models.images import check_images
 
@@ -29,7 +30,7 @@ class PooledClassifierSettings:
 
     Attributes:
         backbone: A timm name, e.g. `resnet50`, `seresnet50`, `densenet121`, `hrnet_w32`.
-        backbone_options: Arguments of timm's builder, which make another network of it, as (("layers", (1, 1, 1, 1)),).
+        backbone_options: What makes another network of it, as (("layers", (1, 1, 1, 1)),), see `create_backbone`.
         feature_length: Length of the embedding.
         dropout: Probability of dropping an element of the embedding before the classifier, in training.
     """
@@ -52,7 +53,7 @@ class PooledClassifierSettings:
     def title(self) -> str:
         """As papers call the backbone."""
         title = BACKBONE_TITLES.get(self.backbone, self.backbone)
-        return f"small {title}" if self.backbone_options else title
+        return f"small {title}" if self.backbone_options and "small" not in title else title
 
     def build(self, identities: int) -> PooledClassifier:
         """The network with random weights."""
@@ -76,9 +77,7 @@ class PooledClassifier(Classifier):
         if identities < 1:
             raise InputError(f"{settings.title} needs at least one training identity, not {identities}")
         self.settings = settings
-        self.backbone = timm.create_model(
-            settings.backbone, pretrained=False, num_classes=0, **dict(settings.backbone_options)
-        )
+        self.backbone = create_backbone(settings.backbone, settings.backbone_options, num_classes=0)
         self.reduction = nn.Linear(self.backbone.num_features, settings.feature_length)
         self.normalisation = nn.BatchNorm1d(settings.feature_length)
         self.dropout = nn.Dropout(settings.dropout)

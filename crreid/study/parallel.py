@@ -126,8 +126,13 @@ def _measure_side_by_side(missing: list[Run], workspace: Workspace, at_once: int
 
         pool = ProcessPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
         try:
+            # tables begin with the simplest system: from their end, the longest trainings come first
             turns = in_turn(
-                missing, lambda run: pool.submit(measure, run, workplace), needed, at_once=at_once, meanwhile=report
+                missing[::-1],
+                lambda run: pool.submit(measure, run, workplace),
+                needed,
+                at_once=at_once,
+                meanwhile=report,
             )
             return {run.digest: future.result() for run, future in turns}
         finally:

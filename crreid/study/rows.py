@@ -43,7 +43,7 @@ __all__ = [
 
 RESTORATION_LEARNING_RATE_SCALES = {"SRCNN+ResNet-50": 0.01, "RCAN+ResNet-50": 0.1}
 """Without a skip around it, or deep and without normalisation, these diverge at the rate that suits the others; SRCNN's
-own paper has 1e-4."""
+own paper has 1e-4. Other modules learn at the profile's scale."""
 
 RESTORATION_RATES = (2.0, 3.0, 4.0, 8.0)
 """Rates at which Table III measures images: the protocol's, and one that no training saw."""
@@ -113,10 +113,15 @@ def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run
 def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Table II: the teacher tested alone, then ID, SR+ID and SR+ID+PS; the last is the whole PS-HRNet."""
     teacher = teacher_run(profile, seed=seed, weights=weights)
+    whole = PSHRNet(
+        network=profile.network,
+        restoration=profile.restoration,
+        restoration_learning_rate_scale=profile.restoration_learning_rate_scale,
+    )
     methods = (
         PSHRNet(network=profile.network, restoration=None, pseudo_siamese_weight=0),
-        PSHRNet(network=profile.network, restoration=profile.restoration, pseudo_siamese_weight=0),
-        PSHRNet(network=profile.network, restoration=profile.restoration),
+        replace(whole, pseudo_siamese_weight=0),
+        whole,
     )
     runs = [
         profile.run(method, seed=seed, weights=weights, teacher=teacher if method.needs_teacher else None)
@@ -171,12 +176,13 @@ def super_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeigh
         "RCAN+ResNet-50": profile.modules.rcan,
         "VDSR-CA+ResNet-50": profile.modules.vdsr_ca,
     }
+    usual = profile.restoration_learning_rate_scale
     rows = {
         row: _compared(profile).run(
             RestoreAndIdentify(
                 network=profile.conventional.resnet,
                 restoration=module,
-                restoration_learning_rate_scale=RESTORATION_LEARNING_RATE_SCALES.get(row, 1.0),
+                restoration_learning_rate_scale=RESTORATION_LEARNING_RATE_SCALES.get(row, usual),
             ),
             seed=seed,
             weights=weights,
