@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import timm
 import tyro
 
 from crreid.bench.command import bench
@@ -21,6 +20,7 @@ from crreid.data.table import ImageTable
 from crreid.distributed import wait_for_first_to_fail
 from crreid.errors import InputError
 from crreid.runs import measure_together
+from crreid.starting_weights import NO_FILES, weights_entries
 from crreid.study.items import find_items
 from crreid.study.plan import plan_study
 from crreid.study.rows import loss_ablation_rows, state_of_the_art_rows
@@ -258,15 +258,11 @@ def measure(
 
 def _absolute_weights(text: str) -> str:
     """The parameter `weights` with absolute paths: notebooks run in another folder."""
-    entries = []
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        backbone, equals, value = entry.partition("=")
-        if not equals or not timm.is_model(backbone):
-            backbone, equals, value = "", "", entry
-        if value not in ("random", "timm"):
-            value = str(Path(value).expanduser().resolve())
-        entries.append(f"{backbone}{equals}{value}")
-    return ",".join(entries)
+    entries = [
+        (name, value if value in NO_FILES else str(Path(value).expanduser().resolve()))
+        for name, value in weights_entries(text)
+    ]
+    return ",".join(f"{name}={value}" if name else value for name, value in entries)
 
 
 def main(arguments: list[str] | None = None) -> None:

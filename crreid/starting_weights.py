@@ -11,10 +11,11 @@ import timm
 from crreid.errors import InputError
 from crreid.models.weights import digest_of_file
 
-__all__ = ["RANDOM_WEIGHTS", "StartingWeights"]
+__all__ = ["NO_FILES", "RANDOM_WEIGHTS", "StartingWeights", "weights_entries"]
 
 
 PERCEPTUAL = "lpips"
+NO_FILES = ("random", "timm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +47,8 @@ class StartingWeights:
             InputError: A file is not there, a name is given twice, or LPIPS no file.
         """
         default, of_backbone, files = "random", dict[str, str](), list[Path]()
-        for entry in filter(None, (part.strip() for part in text.split(","))):
-            backbone, equals, value = entry.partition("=")
-            if not equals or (backbone != PERCEPTUAL and not timm.is_model(backbone)):
-                backbone, value = "", entry
-            if value not in ("random", "timm"):
+        for backbone, value in weights_entries(text):
+            if value not in NO_FILES:
                 files.append(Path(value).expanduser().resolve())
                 value = f"file {digest_of_file(files[-1])}"
             if not backbone:
@@ -60,13 +58,26 @@ class StartingWeights:
             else:
                 of_backbone[backbone] = value
         perceptual = of_backbone.pop(PERCEPTUAL, "")
-        if perceptual in ("random", "timm"):
+        if perceptual in NO_FILES:
             raise InputError(f"{PERCEPTUAL} needs a file with AlexNet's weights, not {perceptual!r}")
         return cls(default=default, of_backbone=tuple(of_backbone.items()), perceptual=perceptual, files=tuple(files))
 
     def of(self, backbone: str) -> str:
         """The start of a backbone, by its name in timm; a method without one (empty name) starts at random."""
         return dict(self.of_backbone).get(backbone, self.default) if backbone else "random"
+
+
+def weights_entries(text: str) -> list[tuple[str, str]]:
+    """The entries of a notebook's parameter, see `StartingWeights.parse`: a backbone, `lpips`, or nothing, and a value.
+
+    A path may hold an equals sign: what stands before it counts only where it is one of those names.
+    """
+    entries = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = entry.partition("=")
+        named = equals and (name == PERCEPTUAL or timm.is_model(name))
+        entries.append((name, value) if named else ("", entry))
+    return entries
 
 
 RANDOM_WEIGHTS = StartingWeights()

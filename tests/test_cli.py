@@ -98,6 +98,7 @@ def test_paths_of_weights_become_absolute(tmp_path, monkeypatch):
     assert _absolute_weights("random") == "random"
     assert _absolute_weights("a=b.pth") == str(tmp_path / "a=b.pth")
     assert _absolute_weights("resnet50=w.pth, timm") == f"resnet50={tmp_path / 'w.pth'},timm"
+    assert _absolute_weights("lpips=a.pth") == f"lpips={tmp_path / 'a.pth'}"
 
 
 def test_no_arguments_list_the_commands(capsys):
