@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
@@ -63,7 +64,13 @@ class PixelCache:
     def _decode(self, table: ImageTable, paths: list[str], index: Path) -> None:
         sizes: list[tuple[int, int]] = []
         several = min(os.cpu_count() or 1, MOST_PROCESSES) if len(paths) > FEW_IMAGES else 0
-        batches = DataLoader(_Images(table.source, paths), batch_size=16, collate_fn=list, num_workers=several)
+        batches = DataLoader(
+            _Images(table.source, paths),
+            batch_size=16,
+            collate_fn=list,
+            num_workers=several,
+            generator=torch.Generator(),  # of its own: whether a cache was there must not move torch's
+        )
 
         def write(stream: BinaryIO) -> None:
             for image in (image for batch in batches for image in batch):

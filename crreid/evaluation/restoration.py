@@ -77,7 +77,7 @@ def restoration_quality(
         method: On `device`; set to evaluation mode here. For one that restores nothing, its input is measured.
         data: Whose queries.
         rates: At least 1 each.
-        size: (height, width) of the network's input, at least 11 pixels each.
+        size: (height, width) of the network's input, at least 11 pixels each, 31 for LPIPS.
         device: Where to restore.
         precision: `bf16` or `fp32`, as in training.
         perceptual: Measures LPIPS too.
@@ -90,7 +90,7 @@ def restoration_quality(
         that JSON takes.
 
     Raises:
-        InputError: A rate below 1, or a size below 11 pixels.
+        InputError: A rate below 1, or a size below those pixels.
     """
     measures = ("psnr", "ssim") if perceptual is None else ("psnr", "ssim", "lpips")
     names = (*measures, *(f"input_{measure}" for measure in measures))

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from crreid.data import pixels
 from crreid.data.pixels import PixelCache
@@ -18,6 +19,12 @@ def test_the_cache_holds_what_the_source_reads(table, tmp_path):
     assert len(cache) == len(table)
     for path in table.rows["path"]:
         assert np.array_equal(cache.read(path), table.source.read(path))
+
+
+def test_decoding_draws_none_of_torchs_random_numbers(table, tmp_path):
+    before = torch.get_rng_state()
+    PixelCache(table, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_second_opening_decodes_nothing(table, tmp_path, monkeypatch):
