@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from crreid.bench.jobs import Measurement
 from crreid.bench.plain import with_plain_attention
 from crreid.bench.sizes import BenchSize, built
-from crreid.study.speed import random_batch, seconds_of
+from crreid.evaluation.cost import seconds_of
+from crreid.study.speed import random_batch
 
 __all__ = ["EMBEDDING", "TRAINING", "arithmetic", "peak_case", "peak_memory"]
 

@@ -30,13 +30,14 @@ from crreid.data.batches import ResidentBatches
 from crreid.data.pairs import PairBatch
 from crreid.data.pixels import PixelCache
 from crreid.errors import InputError
+from crreid.evaluation.cost import seconds_of
 from crreid.evaluation.embedding import embed_table
 from crreid.evaluation.labels import RetrievalLabels
 from crreid.evaluation.protocols import multi_shot
 from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
 from crreid.provenance import device_name
-from crreid.study.speed import random_batch, seconds_of
+from crreid.study.speed import random_batch
 from crreid.training.loop import train
 from crreid.training.step import TrainingStep
 

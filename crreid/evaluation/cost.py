@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from crreid.errors import InputError
 from crreid.memory import keep_freed_memory
 
-__all__ = ["Cost", "cost", "multiply_adds", "peak_bytes"]
+__all__ = ["Cost", "cost", "fastest_seconds", "multiply_adds", "peak_bytes", "seconds_of"]
 
 
 LEAST_SECONDS = 0.3
@@ -66,7 +66,7 @@ def cost(module: nn.Module, *, size: tuple[int, int], batch: int = 1, device: to
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         multiply_adds=multiply_adds(module, images),
         peak_bytes=peak_bytes(module, images),
-        latency_milliseconds=1000 * _fastest_seconds(module, images, repeats),
+        latency_milliseconds=1000 * fastest_seconds(lambda: module(images), device, repeats),
     )
 
 
@@ -134,17 +134,24 @@ def _storage(tensor: Tensor) -> StorageWeakRef:
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
 
-def _fastest_seconds(module: nn.Module, images: Tensor, repeats: int) -> float:
-    """Of so many passes, and of more until `LEAST_SECONDS` have gone."""
-    fastest, passes, started = math.inf, 0, time.perf_counter()
-    while passes < repeats or time.perf_counter() - started < LEAST_SECONDS:
-        fastest, passes = min(fastest, _seconds(module, images)), passes + 1
+def fastest_seconds(action: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Of so many times, and of more until `LEAST_SECONDS` have gone; the others wait for what else the machine does.
+
+    Args:
+        action: What to time; done before, as a first time allocates and chooses kernels.
+        device: Where it computes.
+        repeats: At least 1.
+    """
+    fastest, times, started = math.inf, 0, time.perf_counter()
+    while times < repeats or time.perf_counter() - started < LEAST_SECONDS:
+        fastest, times = min(fastest, seconds_of(action, device)), times + 1
     return fastest
 
 
-def _seconds(module: nn.Module, images: Tensor) -> float:
-    start = time.perf_counter()
-    module(images)
-    if images.device.type != "cpu":
-        torch.accelerator.synchronize(images.device)
-    return time.perf_counter() - start
+def seconds_of(action: Callable[[], object], device: torch.device) -> float:
+    """Seconds that an action takes; work that a GPU has not finished counts."""
+    started = time.perf_counter()
+    action()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter() - started

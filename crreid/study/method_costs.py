@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from crreid.data.pairs import PairBatch
 from crreid.data.table import ImageTable
-from crreid.evaluation.cost import multiply_adds, peak_bytes
+from crreid.evaluation.cost import fastest_seconds, multiply_adds, peak_bytes
+from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
 from crreid.methods.ps_hrnet import PSHRNet
 from crreid.provenance import device_name
 from crreid.records import Record
 from crreid.runs import Run
-from crreid.study.speed import random_batch, seconds_of, untrained
+from crreid.study.speed import random_batch, untrained
 from crreid.study.training_speed import MARKET_1501_IDENTITIES, PAPER_PAIRS, training_speeds
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
@@ -64,8 +65,9 @@ class MeasuredCost:
     """What depends on the machine, at the precision of the run.
 
     Attributes:
-        images_per_second: Embedded as the test does, with their mirror images where it has them, on noise.
-        query_milliseconds: The same for one image at a time; median.
+        images_per_second: Embedded as the test does, with their mirror images where it has them, on noise; the fastest
+            pass.
+        query_milliseconds: The same for one image at a time.
         step_peak_bytes: The most memory that the first training step needs at once besides weights and batch:
             activations, gradients, and momenta; see `crreid.evaluation.cost.peak_bytes`.
         step_pairs: In the batch of that step.
@@ -138,6 +140,7 @@ def measured_cost(run: Run, identities: int, device: torch.device) -> MeasuredCo
         identities: In training.
         device: Where to measure.
     """
+    keep_freed_memory()  # as in training; else a first row would wait for pages that the others find
     with torch.random.fork_rng():
         torch.manual_seed(0)
         method, schedule = untrained(run, identities).to(device), run.schedule
@@ -251,10 +254,10 @@ def _first_step(method: Method, schedule: Schedule, batch: PairBatch, device: to
 
 @torch.inference_mode()
 def _embedding_seconds(method: Method, run: Run, images: Tensor, passes: int, device: torch.device) -> float:
-    """Median over the passes, after one that is not timed."""
+    """Of the fastest of at least so many passes, after one that is not timed."""
     bf16 = run.schedule.precision == "bf16"
     rates = torch.full((len(images),), RATE, device=device)
     embedding = _Embedding(method, rates, flip=run.evaluation.flip).eval()
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         embedding(images)
-        return statistics.median(seconds_of(lambda: embedding(images), device) for _ in range(passes))
+        return fastest_seconds(lambda: embedding(images), device, passes)

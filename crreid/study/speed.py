@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from crreid.data.pairs import PairBatch
+from crreid.evaluation.cost import seconds_of
 from crreid.methods.method import Method
 from crreid.runs import Run
 from crreid.training.step import TrainingStep
 
-__all__ = ["Speed", "measured_speed", "random_batch", "seconds_of", "untrained"]
+__all__ = ["Speed", "measured_speed", "random_batch", "untrained"]
 
 STEPS = 2  # after those that warm up
 SLOW_SECONDS = 1.0  # a small batch that takes longer stands for the whole one
@@ -91,12 +90,3 @@ def _embed(method: Method, batch: PairBatch, run: Run) -> None:
     with torch.autocast(batch.high.device.type, torch.bfloat16, enabled=run.schedule.precision == "bf16"):
         for _ in range(1 + run.evaluation.flip):
             method.embed(batch.low, batch.rates)
-
-
-def seconds_of(action: Callable[[], object], device: torch.device) -> float:
-    """Seconds that an action takes; work that a GPU has not finished counts."""
-    started = time.perf_counter()
-    action()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
