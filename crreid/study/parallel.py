@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import torch
 
+from crreid.data.prepare import prepare
 from crreid.records import Record
 from crreid.runs import Run, Workspace, find_record, measure, missing_trainings, with_teachers
 from crreid.study.progress import ProgressTail, append_line
@@ -115,6 +116,9 @@ def _measure_side_by_side(missing: list[Run], workspace: Workspace, at_once: int
         lacking = {each.training_digest for each in missing_trainings(run, workspace)}
         return lacking | {run.training_digest} if workspace.force else lacking
 
+    for data in {each.data for each in with_teachers(missing)}:
+        # a worker of the pool could not start processes of its own to decode many images
+        prepare(data, workspace.data_root, workspace.runs_dir / "pixels")
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "lines"
         tail = ProgressTail(lines)

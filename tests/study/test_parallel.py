@@ -4,9 +4,13 @@ import sys
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from crreid.data import pixels
+from crreid.data.prepare import DataSettings
 from crreid.errors import InputError
 from crreid.methods.method import Method
 from crreid.models.weights import digest_of_file
@@ -146,6 +150,23 @@ def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_thread
     assert {digest: record.measured for digest, record in forced.items()} == {
         run.digest: records[run.digest].measured for run in (TEACHER, SHORT)
     }
+
+
+def test_a_cold_cache_of_many_images_is_decoded_before_the_workers_start(tmp_path, two_threads):
+    generator, root = np.random.default_rng(0), tmp_path / "images"
+    rows = [("train", f"t{identity}", number) for identity in range(6) for number in range(4)]
+    rows += [("query", "p0", 0), ("query", "p1", 0)] + [("gallery", f"p{number % 2}", number) for number in range(500)]
+    for role, identity, number in rows:
+        file = root / role / identity / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (16, 8, 3), dtype=np.uint8)).save(file)
+    run = replace(SHORT, data=DataSettings(dataset="own", version="noise"), size=(32, 32))
+    workspace = workspace_in(tmp_path, data_root=root, report=lambda line: None)
+    records = measure_all([run, replace(run, seed=1)], workspace)
+    assert len(rows) > pixels.FEW_IMAGES
+    assert all(
+        record.measured["scores"]["protocol"]["multi_shot"]["overall"]["queries"] == 2 for record in records.values()
+    )
 
 
 @dataclass(frozen=True)
