@@ -7,7 +7,7 @@ from typing import Any
 
 from crreid.errors import InputError
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
-from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss, PSHRNet
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, IdentityLoss, PSHRNetSettings
 from crreid.runs import Run
 
 __all__ = ["as_printed", "as_released"]
@@ -45,15 +45,15 @@ def as_released(run: Run) -> Run:
     return _preset(run, replace(_student(run), members=RELEASE_MEMBERS), IdentityLoss(), changes)
 
 
-def _student(run: Run) -> PSHRNet:
-    if not isinstance(run.method, PSHRNet):
+def _student(run: Run) -> PSHRNetSettings:
+    if not isinstance(run.method, PSHRNetSettings):
         raise InputError(f"this preset is for PS-HRNet, not for {run.method.title}")
     return run.method
 
 
-def _preset(run: Run, student: PSHRNet, identity: IdentityLoss, changes: dict[str, Any]) -> Run:
+def _preset(run: Run, student: PSHRNetSettings, identity: IdentityLoss, changes: dict[str, Any]) -> Run:
     teacher = None
     if student.needs_teacher:
-        high = HRNetReIDHigh(network=student.network, identity=identity)
+        high = HRNetReIDHighSettings(network=student.network, identity=identity)
         teacher = replace(run, method=high, teacher=None, **changes)
     return replace(run, method=replace(student, identity=identity), teacher=teacher, **changes)

@@ -15,8 +15,8 @@ from crreid.data.augmentation import Augmentation
 from crreid.data.prepare import DataSettings, data_settings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
-from crreid.methods.cad_net import CADNet
-from crreid.methods.lrar import LRAR
+from crreid.methods.cad_net import CADNetSettings
+from crreid.methods.lrar import LRARSettings
 from crreid.methods.method import MethodSettings
 from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
@@ -126,7 +126,7 @@ class Profile:
         modules: Restoration modules of Table IV.
         adversarial_schedule: Of CAD-Net and RAIN. Their batch of 32 and rates are general knowledge of the paper.
         cad_net: CAD-Net; RAIN has its networks.
-        lrar: LRAR, on `comparison_schedule`.
+        lrar: LRARSettings, on `comparison_schedule`.
         seeds: How many seeds a table averages over unless told otherwise.
     """
 
@@ -145,8 +145,8 @@ class Profile:
     adversarial_schedule: Schedule = field(
         default_factory=lambda: Schedule(identities_per_batch=8, images_per_identity=4, learning_rate=1e-2)
     )
-    cad_net: CADNet = field(default_factory=CADNet)
-    lrar: LRAR = field(default_factory=LRAR)
+    cad_net: CADNetSettings = field(default_factory=CADNetSettings)
+    lrar: LRARSettings = field(default_factory=LRARSettings)
     seeds: int = 1
 
     def run(
@@ -286,7 +286,7 @@ def _reduced(data: DataSettings) -> Profile:
         modules=_small_modules(depth=6),
         adversarial_schedule=replace(schedule, epochs=6),
         # at the paper's rates and margin the classifier's loss does not fall within so few steps
-        cad_net=CADNet(
+        cad_net=CADNetSettings(
             decoder=ImageDecoderSettings(width=16, add_input=True),
             discriminators=DiscriminatorSettings(widths=(32, 64, 128, 256), image_backbone=None),
             margin=0.3,
@@ -324,14 +324,14 @@ def _small_networks(*, dropout: float, stripes: int = 6) -> ConventionalNetworks
     )
 
 
-def _small_cad_net() -> CADNet:
+def _small_cad_net() -> CADNetSettings:
     """For networks from random weights, which a margin of 2 draws together before they have learnt anything.
 
     Nor does a decoder learn to draw a whole image in so few steps: it predicts what the input lacks. `test_resnet` is
     timm's smallest ResNet, four stages of one block: on the built-in data it learns more in a given time than wider
     ones do, or than the one of the conventional rows, whose shortcuts skip pixels (rank-1 33 and 12).
     """
-    return CADNet(
+    return CADNetSettings(
         encoder=CrossResolutionEncoderSettings(backbone="test_resnet"),
         decoder=ImageDecoderSettings(width=4, add_input=True),
         discriminators=DiscriminatorSettings(widths=(16, 32, 64), image_backbone=None),
@@ -342,14 +342,14 @@ def _small_cad_net() -> CADNet:
 
 def _small_lrar(
     *, length: int, backbone: str = "resnet18", options: tuple[tuple[str, Any], ...] = _ONE_BLOCK_A_STAGE
-) -> LRAR:
+) -> LRARSettings:
     """For few steps, in which a cross entropy alone learns nothing, nor masks at the networks' rate.
 
     Masks that start or move far apart draw the levels' descriptors apart, and so few steps do not bring them together
     again: on the built-in data rank-1 fell from 37 to 15 % with a deviation of 1 instead of 0.1 (5 epochs), and from 55
     to 22 % at 100 times the networks' rate instead of 30 (10 epochs).
     """
-    return LRAR(
+    return LRARSettings(
         network=PooledClassifierSettings(
             backbone=backbone, backbone_options=options, dropout=0.0, feature_length=length
         ),

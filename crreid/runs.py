@@ -7,15 +7,13 @@ the weights `training.json` says who trained them, so that a later test of the s
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -38,6 +36,7 @@ from crreid.models.weights import (
 )
 from crreid.provenance import TrainingLog, provenance, time_stamp
 from crreid.records import Record, read_record
+from crreid.settings import canonical, described, digest_of
 from crreid.training.loop import train
 from crreid.training.schedule import Schedule
 
@@ -71,6 +70,7 @@ class Run:
         seed: Of weights, batches, augmentation and dropout.
     """
 
+    tag: ClassVar[str] = "Run"
     data: DataSettings
     method: MethodSettings
     schedule: Schedule = field(default_factory=Schedule)
@@ -84,12 +84,12 @@ class Run:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that name the run."""
-        return _digest(self)
+        return digest_of(canonical(self))
 
     @property
     def training_digest(self) -> str:
         """The same without the test: runs that differ only in how they are tested share their weights."""
-        return _digest(self._untested())
+        return digest_of(canonical(self._untested()))
 
     def _untested(self) -> Run:
         """The run and its teacher with the default test."""
@@ -98,8 +98,8 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """Every setting as plain JSON."""
-        described: dict[str, Any] = _plain(self, everything=True)
-        return described
+        plain: dict[str, Any] = described(self)
+        return plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,31 +358,3 @@ def _given_file(name: str, workspace: Workspace) -> Path:
 
 def _trained_parameters(method: Method) -> list[torch.Tensor]:
     return [tensor for player in method.players().values() for group in player.groups for tensor in group["params"]]
-
-
-def _digest(run: Run) -> str:
-    text = json.dumps(_plain(run, everything=False), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _plain(value: Any, *, everything: bool) -> Any:
-    """Plain JSON of settings.
-
-    For the digest, fields at their default are left out, so that a setting added later, with a default that changes
-    nothing, does not rename every record. A default that changes behaviour must not be edited: a test holds them.
-    """
-    if is_dataclass(value) and not isinstance(value, type):
-        plain = {"type": type(value).__name__}
-        for entry in fields(value):
-            item = getattr(value, entry.name)
-            # by its type: a class sent to another process has a MISSING of its own
-            simple = isinstance(entry.default_factory, type(MISSING))
-            default = entry.default if simple else entry.default_factory()  # type: ignore[operator]
-            if everything or item != default:
-                plain[entry.name] = _plain(item, everything=everything)
-        return plain
-    if isinstance(value, tuple):
-        return [_plain(item, everything=everything) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)  # 2 and 2.0 are the same rate
-    return value

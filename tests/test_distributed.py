@@ -40,8 +40,8 @@ from crreid.distributed import (
 )
 from crreid.errors import InputError
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.cad_net import CADNet
-from crreid.methods.lrar import LRAR
+from crreid.methods.cad_net import CADNetSettings
+from crreid.methods.lrar import LRARSettings
 from crreid.methods.method import Method, Player, parameter_group
 from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
@@ -210,13 +210,13 @@ STUDENT = replace(
 RESNET = PooledClassifierSettings(backbone="test_resnet", feature_length=16, dropout=0.0)
 METHODS: dict[str, Any] = {
     "PS-HRNet": STUDENT.method,
-    "CAD-Net": CADNet(
+    "CAD-Net": CADNetSettings(
         encoder=CrossResolutionEncoderSettings(backbone="test_resnet"),
         decoder=ImageDecoderSettings(width=2),
         discriminators=DiscriminatorSettings(widths=(4, 4, 4, 4), image_backbone=None),
         labelled_fraction=0.8,
     ),
-    "LRAR": LRAR(network=RESNET, verification_hidden=8),
+    "LRAR": LRARSettings(network=RESNET, verification_hidden=8),
 }
 
 

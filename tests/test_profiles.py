@@ -8,7 +8,7 @@ from crreid.data.mlr import MLRSettings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
-from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, IdentityLoss
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
 from crreid.presets import as_printed, as_released
@@ -89,7 +89,7 @@ def test_a_profile_is_called_by_its_name_and_its_runs_share_its_settings(name: s
     profile = profile_settings(name, "mlr-synthetic")
     assert isinstance(profile, Profile)
     assert profile.name == name
-    run = profile.run(HRNetReIDHigh(network=profile.network), seed=7, weights=StartingWeights(default="timm"))
+    run = profile.run(HRNetReIDHighSettings(network=profile.network), seed=7, weights=StartingWeights(default="timm"))
     for field in ("data", "schedule", "evaluation", "size", "augmentation"):
         assert getattr(run, field) == getattr(profile, field)
     assert (run.seed, run.weights, run.teacher) == (7, "timm", None)
@@ -128,7 +128,7 @@ def test_as_released_changes_what_the_release_does_otherwise_and_nothing_else() 
 def test_presets_keep_the_teacher_in_step(preset: Any, profile: str) -> None:
     run = preset(full_run(profile))
     teacher, student = run.teacher, run.method
-    assert isinstance(teacher.method, HRNetReIDHigh)
+    assert isinstance(teacher.method, HRNetReIDHighSettings)
     assert teacher.method.network == student.network
     assert teacher.method.identity == student.identity
     for field in ("data", "schedule", "evaluation", "size", "augmentation", "weights", "seed"):

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from crreid import runs
+from crreid import settings as plain_settings
 from crreid.data.augmentation import Augmentation
 from crreid.data.degradation import Degradation
 from crreid.data.mlr import MLRSettings
 from crreid.data.prepare import DataSettings
 from crreid.evaluation.evaluate import EvaluationSettings
-from crreid.methods.ps_hrnet import HRNetReIDHigh, IdentityLoss, PSHRNet
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, IdentityLoss, PSHRNetSettings
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
 from crreid.runs import Run
@@ -20,8 +20,8 @@ from crreid.training.schedule import Schedule
 
 DEFAULT = Run(
     data=DataSettings(mlr=MLRSettings()),
-    method=PSHRNet(),
-    teacher=Run(data=DataSettings(), method=HRNetReIDHigh()),
+    method=PSHRNetSettings(),
+    teacher=Run(data=DataSettings(), method=HRNetReIDHighSettings()),
 )
 
 # The name of a run leaves out settings at their defaults. Who changes a default changes what an old name means: records
@@ -33,11 +33,11 @@ DEFAULTS = {
     DataSettings: "128a2a92d6911ff7",
     Degradation: "a3997c24908c73e7",
     EvaluationSettings: "2755487501d2bce1",
-    HRNetReIDHigh: "df70be1ffc132fba",
+    HRNetReIDHighSettings: "df70be1ffc132fba",
     HRNetReIDSettings: "4bbd20e9399cbcb5",
     IdentityLoss: "2d2497d341e7bf0c",
     MLRSettings: "bb4cdbeb47584ee4",
-    PSHRNet: "1aa66e276c19b299",
+    PSHRNetSettings: "1aa66e276c19b299",
     Schedule: "04761a590f205662",
     VDSRSettings: "9b5fb49d314a91f0",
     Run: "b7821b688797f3a7",
@@ -47,15 +47,15 @@ DEFAULTS = {
 @pytest.mark.parametrize("settings", DEFAULTS, ids=lambda settings: settings.__name__)
 def test_defaults_are_what_they_always_were(settings: Any) -> None:
     values = DEFAULT if settings is Run else settings()
-    text = json.dumps(runs._plain(values, everything=True), sort_keys=True)
+    text = json.dumps(plain_settings.described(values), sort_keys=True)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == DEFAULTS[settings], text
 
 
 def test_golden_names() -> None:
     """Written down once, so equal in every process, on every machine and in every version of Python."""
     data = DataSettings(dataset="market-1501", mlr=MLRSettings(cameras=(3,), official_queries=False))
-    teacher = Run(data=data, method=HRNetReIDHigh(), seed=1, weights="timm")
-    full = Run(data=data, method=PSHRNet(), teacher=teacher, seed=1, weights="timm")
+    teacher = Run(data=data, method=HRNetReIDHighSettings(), seed=1, weights="timm")
+    full = Run(data=data, method=PSHRNetSettings(), teacher=teacher, seed=1, weights="timm")
     assert teacher.digest == "642e9f51ccc849b9"
     assert full.digest == "6edba044afb92180"
     evaluated = replace(teacher, evaluation=EvaluationSettings(flip=False))
@@ -187,7 +187,7 @@ def test_neither_the_order_of_settings_nor_a_new_one_renames_a_run() -> None:
     assert replace(DEFAULT, method=newer(width=5, dilation=2)).digest != name
     assert replace(DEFAULT, method=old(depth=5)).digest != name
     # both at their defaults: the class still counts
-    assert replace(DEFAULT, method=old()).digest != replace(DEFAULT, method=PSHRNet()).digest
+    assert replace(DEFAULT, method=old()).digest != replace(DEFAULT, method=PSHRNetSettings()).digest
 
 
 def test_a_rate_is_the_same_as_whole_number_and_as_float() -> None:

@@ -17,8 +17,8 @@ from crreid.data.pixels import PixelCache
 from crreid.data.prepare import default_mlr
 from crreid.data.sampler import IdentitySampler, SampleKey
 from crreid.data.sources import FolderSource
-from crreid.data.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.data.table import ImageTable
+from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 
 __all__ = ["Epochs", "evaluation_table", "pair_dataset", "sampler_of", "training_table", "write_images"]
 

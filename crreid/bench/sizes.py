@@ -11,8 +11,8 @@ import torch
 from crreid.data.augmentation import Augmentation
 from crreid.errors import InputError
 from crreid.methods.method import Method
-from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
-from crreid.methods.restore_and_identify import RestoreAndIdentify
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
+from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.models.classifier import ClassifierSettings
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.pcb import PCBSettings
@@ -189,6 +189,6 @@ def built(size: BenchSize, identities: int, model: str = "") -> Method:
     """PS-HRNet with its teacher, or a network of `size.models` alone; weights as the seed 0 gives them."""
     torch.manual_seed(0)
     if model:
-        return RestoreAndIdentify(network=size.models[model]).build(identities)
-    teacher = HRNetReIDHigh(network=size.network).build(identities)
-    return PSHRNet(network=size.network, restoration=size.restoration).build(identities, teacher)
+        return RestoreAndIdentifySettings(network=size.models[model]).build(identities)
+    teacher = HRNetReIDHighSettings(network=size.network).build(identities)
+    return PSHRNetSettings(network=size.network, restoration=size.restoration).build(identities, teacher)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class Augmentation:
         erasing: Probability of random erasing (Zhong et al., AAAI 2020), off in the paper: 2 to 40 % of the area.
     """
 
+    tag: ClassVar[str] = "Augmentation"
     mirror: float = 0.5
     padding: int = 10
     erasing: float = 0.0

@@ -48,7 +48,7 @@ def read_dataset(name: str, root: Path | None, *, split: int = 0) -> ImageTable:
     if name not in ("cuhk03", "viper", "caviar"):
         check_split(name, split, 1)
     if name == "synthetic":
-        from crreid.data.synthetic.dataset import synthetic_pedestrians
+        from crreid.synthetic.dataset import synthetic_pedestrians
 
         return synthetic_pedestrians()
     if root is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ class Degradation:
         jpeg_quality: Encode the small image as JPEG once (1 to 95), as builds that store files do; None = do not.
     """
 
+    tag: ClassVar[str] = "Degradation"
     shrink: str = "bicubic"
     enlarge: str = "bilinear"
     antialias: bool = True

@@ -13,7 +13,7 @@ import hashlib
 import io
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,7 @@ class MLRSettings:
         seed: Of the draw of rates.
     """
 
+    tag: ClassVar[str] = "MLRSettings"
     cameras: tuple[int, ...] = ()
     rates: tuple[float, ...] = (2, 3, 4)
     train_rates: tuple[float, ...] | None = None

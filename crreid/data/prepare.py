@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,10 @@ from crreid.data.catalogue import default_low_resolution_cameras, read_dataset
 from crreid.data.checks import check_queries, check_training
 from crreid.data.mlr import MLRSettings, mlr
 from crreid.data.pixels import PixelCache
-from crreid.data.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
-from crreid.data.synthetic.renderer import RENDERER_VERSION
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
+from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
+from crreid.synthetic.renderer import RENDERER_VERSION
 
 __all__ = ["DataSettings", "PreparedData", "data_settings", "default_mlr", "load_table", "prepare"]
 
@@ -36,6 +37,7 @@ class DataSettings:
             since everybody's has that name; empty for published data sets.
     """
 
+    tag: ClassVar[str] = "DataSettings"
     dataset: str = "synthetic"
     split: int = 0
     mlr: MLRSettings | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class EvaluationSettings:
             how a method that adapts to the rate fares when it is told wrong.
     """
 
+    tag: ClassVar[str] = "EvaluationSettings"
     flip: bool = True
     draws: int = 100
     query_rates: tuple[float, ...] = ()

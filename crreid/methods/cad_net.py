@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,11 +38,11 @@ from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
 from crreid.precision import at_least_float32, without_autocast
 
-__all__ = ["CADNet", "CrossResolutionAdversarialNetwork", "cad_net_plus_plus_settings", "rain_settings"]
+__all__ = ["CADNet", "CADNetSettings", "cad_net_plus_plus_settings", "rain_settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CADNet:
+class CADNetSettings:
     """Which networks, which losses with which weights; a weight of 0 leaves out the term and who only serves it.
 
     Attributes:
@@ -70,6 +70,7 @@ class CADNet:
         discriminator_learning_rate_scale: Of D_F and D_I, by Adam.
     """
 
+    tag: ClassVar[str] = "CADNet"
     encoder: CrossResolutionEncoderSettings = field(default_factory=CrossResolutionEncoderSettings)
     decoder: ImageDecoderSettings = field(default_factory=ImageDecoderSettings)
     discriminators: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
@@ -114,9 +115,9 @@ class CADNet:
             name += f" without {without}"
         return name if self.labelled_fraction == 1 else f"{name} ({100 * self.labelled_fraction:g} % labelled)"
 
-    def build(self, identities: int, teacher: Method | None = None) -> CrossResolutionAdversarialNetwork:
+    def build(self, identities: int, teacher: Method | None = None) -> CADNet:
         """Fresh networks; `teacher` is not used."""
-        return CrossResolutionAdversarialNetwork(self, identities)
+        return CADNet(self, identities)
 
     @property
     def backbone_name(self) -> str:
@@ -125,25 +126,25 @@ class CADNet:
 
     def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """E and F take the same pretrained weights."""
-        assert isinstance(method, CrossResolutionAdversarialNetwork)
+        assert isinstance(method, CADNet)
         encoders = (method.encoder, method.recovered_encoder)
         return tuple(encoder.backbone for encoder in encoders if encoder is not None)
 
 
-def rain_settings() -> CADNet:
+def rain_settings() -> CADNetSettings:
     """RAIN (Chen et al., AAAI 2019): one encoder, judged at each of its four stages, and a decoder; no F, no D_I.
 
     Its abstract names the adversarial, end-to-end and semi-supervised learning; the rest is general knowledge of it.
     """
-    return CADNet(recovery=False, image_adversary_weight=0.0, adversary_stages=(1, 2, 3, 4))
+    return CADNetSettings(recovery=False, image_adversary_weight=0.0, adversary_stages=(1, 2, 3, 4))
 
 
-def cad_net_plus_plus_settings() -> CADNet:
+def cad_net_plus_plus_settings() -> CADNetSettings:
     """CAD-Net++ (Li et al., arXiv 2002.09274) as far as is known: D_F at each of E's four stages, and consistency.
 
     Both additions are general knowledge of it; which stages and which weight is a guess.
     """
-    return CADNet(adversary_stages=(1, 2, 3, 4), consistency_weight=1.0)
+    return CADNetSettings(adversary_stages=(1, 2, 3, 4), consistency_weight=1.0)
 
 
 class _Shown(NamedTuple):
@@ -154,10 +155,10 @@ class _Shown(NamedTuple):
     recovered: Tensor | None
 
 
-class CrossResolutionAdversarialNetwork(Method):
+class CADNet(Method):
     """E, G, F and C against D_F and D_I."""
 
-    def __init__(self, settings: CADNet, identities: int) -> None:
+    def __init__(self, settings: CADNetSettings, identities: int) -> None:
         """Builds the networks for so many training identities, labelled or not."""
         super().__init__()
         if identities < 1:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 import torch
@@ -36,7 +36,7 @@ from crreid.methods.method import Method, Player, cosine_distances, parameter_gr
 from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
 from crreid.models.resolution_masks import ResolutionMaskSettings
 
-__all__ = ["LRAR", "ResolutionAdaptiveNetwork", "level_of_rate"]
+__all__ = ["LRAR", "LRARSettings", "level_of_rate"]
 
 
 def level_of_rate(rates: Tensor, levels: tuple[float, ...]) -> Tensor:
@@ -59,7 +59,7 @@ def level_of_rate(rates: Tensor, levels: tuple[float, ...]) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LRAR:
+class LRARSettings:
     """Three mechanisms, each of which can be left out, and how they train.
 
     Attributes:
@@ -82,6 +82,7 @@ class LRAR:
         distance: `squared` Euclidean on the sub-vectors of the query's level (the paper) or `cosine` of the same.
     """
 
+    tag: ClassVar[str] = "LRAR"
     network: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(feature_length=2048))
     rates: tuple[float, ...] = (1, 2, 3, 4)
     varying_length: bool = True
@@ -125,9 +126,9 @@ class LRAR:
             return "LRAR"
         return " + ".join(name for name, there in mechanisms if there).capitalize() or "Baseline"
 
-    def build(self, identities: int, teacher: Method | None = None) -> ResolutionAdaptiveNetwork:
+    def build(self, identities: int, teacher: Method | None = None) -> LRAR:
         """Fresh networks; `teacher` is not used."""
-        return ResolutionAdaptiveNetwork(self, identities)
+        return LRAR(self, identities)
 
     @property
     def backbone_name(self) -> str:
@@ -136,12 +137,12 @@ class LRAR:
 
     def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """The backbone takes pretrained weights."""
-        assert isinstance(method, ResolutionAdaptiveNetwork)
+        assert isinstance(method, LRAR)
         backbone: nn.Module = method.network.backbone
         return (backbone,)
 
 
-class ResolutionAdaptiveNetwork(Method):
+class LRAR(Method):
     """The usual baseline, whose blocks are masked and whose embedding is cut as the level says.
 
     Attributes:
@@ -150,7 +151,7 @@ class ResolutionAdaptiveNetwork(Method):
 
     live: Tensor
 
-    def __init__(self, settings: LRAR, identities: int) -> None:
+    def __init__(self, settings: LRARSettings, identities: int) -> None:
         """Builds everything for so many training identities."""
         super().__init__()
         self.settings = settings

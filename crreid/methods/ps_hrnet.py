@@ -16,6 +16,7 @@ other). Losses are means where the equations print sums: with sums the published
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
 
-__all__ = ["HRNetReIDHigh", "IdentityLoss", "PSHRNet"]
+__all__ = ["HRNetReIDHighSettings", "IdentityLoss", "PSHRNetSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class IdentityLoss:
         sequences: Which of Seq1 to Seq5 are pulled together (the release of phase 1 alone: Seq1 to Seq4).
     """
 
+    tag: ClassVar[str] = "IdentityLoss"
     cross_entropy_weight: float = 1.15
     triplet_weight: float = 0.2
     margin: float = 0.3
@@ -60,7 +62,7 @@ class IdentityLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HRNetReIDHigh:
+class HRNetReIDHighSettings:
     """Phase 1: HRNet-ReID-H, trained on high-resolution images. Tested as it is, it is the row "teacher alone".
 
     Attributes:
@@ -68,6 +70,7 @@ class HRNetReIDHigh:
         identity: L_ID.
     """
 
+    tag: ClassVar[str] = "HRNetReIDHigh"
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
     identity: IdentityLoss = field(default_factory=IdentityLoss)
 
@@ -76,9 +79,9 @@ class HRNetReIDHigh:
         """As Table II would call it."""
         return "HRNet-ReID-H alone"
 
-    def build(self, identities: int, teacher: Method | None = None) -> HighResolutionNetwork:
+    def build(self, identities: int, teacher: Method | None = None) -> HRNetReIDHigh:
         """Fresh networks; `teacher` is not used."""
-        return HighResolutionNetwork(self, identities)
+        return HRNetReIDHigh(self, identities)
 
     @property
     def backbone_name(self) -> str:
@@ -87,14 +90,14 @@ class HRNetReIDHigh:
 
     def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """The HRNet backbone takes pretrained weights."""
-        assert isinstance(method, HighResolutionNetwork)
+        assert isinstance(method, HRNetReIDHigh)
         return (method.network.backbone,)
 
 
-class HighResolutionNetwork(Method):
+class HRNetReIDHigh(Method):
     """HRNet-ReID on sharp images."""
 
-    def __init__(self, settings: HRNetReIDHigh, identities: int) -> None:
+    def __init__(self, settings: HRNetReIDHighSettings, identities: int) -> None:
         """Builds the network for so many training identities."""
         super().__init__()
         self.settings = settings
@@ -114,7 +117,7 @@ class HighResolutionNetwork(Method):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PSHRNet:
+class PSHRNetSettings:
     """Phase 2: VDSR-CA and HRNet-ReID-L on low-resolution images, guided by a frozen HRNet-ReID-H.
 
     Attributes:
@@ -129,6 +132,7 @@ class PSHRNet:
         student_from_teacher: Start HRNet-ReID-L from the teacher, not from the pretrained weights (neither source).
     """
 
+    tag: ClassVar[str] = "PSHRNet"
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
     restoration: VDSRSettings | None = field(default_factory=VDSRSettings)
     identity: IdentityLoss = field(default_factory=IdentityLoss)
@@ -149,12 +153,12 @@ class PSHRNet:
         """Whether a trained HRNet-ReID-H is part of the run."""
         return self.pseudo_siamese_weight > 0 or self.student_from_teacher
 
-    def build(self, identities: int, teacher: Method | None = None) -> PseudoSiameseNetwork:
+    def build(self, identities: int, teacher: Method | None = None) -> PSHRNet:
         """Fresh student networks around a trained teacher."""
-        if self.needs_teacher and not isinstance(teacher, HighResolutionNetwork):
+        if self.needs_teacher and not isinstance(teacher, HRNetReIDHigh):
             raise InputError(f"PS-HRNet's row {self.title} needs a trained HRNet-ReID-H as teacher")
-        network = teacher.network if isinstance(teacher, HighResolutionNetwork) and self.needs_teacher else None
-        return PseudoSiameseNetwork(self, identities, network)
+        network = teacher.network if isinstance(teacher, HRNetReIDHigh) and self.needs_teacher else None
+        return PSHRNet(self, identities, network)
 
     @property
     def backbone_name(self) -> str:
@@ -163,14 +167,14 @@ class PSHRNet:
 
     def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """The student's HRNet backbone takes pretrained weights."""
-        assert isinstance(method, PseudoSiameseNetwork)
+        assert isinstance(method, PSHRNet)
         return (method.network.backbone,)
 
 
-class PseudoSiameseNetwork(GuidedMethod):
+class PSHRNet(GuidedMethod):
     """VDSR-CA, HRNet-ReID-L and the frozen twin."""
 
-    def __init__(self, settings: PSHRNet, identities: int, teacher: HRNetReID | None) -> None:
+    def __init__(self, settings: PSHRNetSettings, identities: int, teacher: HRNetReID | None) -> None:
         """Builds the student for so many training identities around a trained teacher (or none)."""
         super().__init__(teacher)
         self.settings = settings

@@ -12,6 +12,7 @@ L_SR (Eq. 5): Eq. 12 without its third term.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +26,11 @@ from crreid.models.classifier import ClassifierSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.restoration import RestorationSettings
 
-__all__ = ["RestoreAndIdentify"]
+__all__ = ["RestoreAndIdentifySettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreAndIdentify:
+class RestoreAndIdentifySettings:
     """Which network identifies, what stands before it, and the weights of the losses.
 
     Attributes:
@@ -43,6 +44,7 @@ class RestoreAndIdentify:
         restoration_learning_rate_scale: Of the module against the schedule's rate.
     """
 
+    tag: ClassVar[str] = "RestoreAndIdentify"
     network: ClassifierSettings = field(default_factory=PooledClassifierSettings)
     restoration: RestorationSettings | None = None
     cross_entropy_weight: float = 1.15
@@ -58,9 +60,9 @@ class RestoreAndIdentify:
         parts = [] if self.restoration is None else [self.restoration.title]
         return " + ".join([*parts, self.network.title])
 
-    def build(self, identities: int, teacher: Method | None = None) -> JointNetwork:
+    def build(self, identities: int, teacher: Method | None = None) -> RestoreAndIdentify:
         """Fresh networks; `teacher` is not used."""
-        return JointNetwork(self, identities)
+        return RestoreAndIdentify(self, identities)
 
     @property
     def backbone_name(self) -> str:
@@ -69,14 +71,14 @@ class RestoreAndIdentify:
 
     def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
         """The classifier's backbone takes pretrained weights."""
-        assert isinstance(method, JointNetwork)
+        assert isinstance(method, RestoreAndIdentify)
         return (method.network.backbone,)
 
 
-class JointNetwork(Method):
+class RestoreAndIdentify(Method):
     """Restoration module and classifier."""
 
-    def __init__(self, settings: RestoreAndIdentify, identities: int) -> None:
+    def __init__(self, settings: RestoreAndIdentifySettings, identities: int) -> None:
         """Builds both for so many training identities."""
         super().__init__()
         self.settings = settings

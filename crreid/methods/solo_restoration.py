@@ -9,6 +9,7 @@ should suit. With an interpolation in the module's place nothing is trained: the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -16,22 +17,23 @@ from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.losses.restoration import restoration_loss
 from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
-from crreid.methods.ps_hrnet import HighResolutionNetwork
+from crreid.methods.ps_hrnet import HRNetReIDHigh
 from crreid.models.hrnet_reid import HRNetReID
 from crreid.models.restoration import RestorationSettings
 from crreid.models.vdsr import VDSRSettings
 
-__all__ = ["SoloRestoration"]
+__all__ = ["SoloRestorationSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoloRestoration:
+class SoloRestorationSettings:
     """Which module learns alone.
 
     Attributes:
         restoration: The module.
     """
 
+    tag: ClassVar[str] = "SoloRestoration"
     restoration: RestorationSettings = field(default_factory=VDSRSettings)
 
     @property
@@ -39,11 +41,11 @@ class SoloRestoration:
         """E.g. `VDSR-CA alone`."""
         return f"{self.restoration.title} alone"
 
-    def build(self, identities: int, teacher: Method | None = None) -> RestorationNetwork:
+    def build(self, identities: int, teacher: Method | None = None) -> SoloRestoration:
         """A fresh module before a trained HRNet-ReID-H."""
-        if not isinstance(teacher, HighResolutionNetwork):
+        if not isinstance(teacher, HRNetReIDHigh):
             raise InputError(f"{self.title} needs a trained HRNet-ReID-H to describe its images")
-        return RestorationNetwork(self, teacher.network)
+        return SoloRestoration(self, teacher.network)
 
     @property
     def backbone_name(self) -> str:
@@ -55,10 +57,10 @@ class SoloRestoration:
         raise InputError(f"{self.title} has no backbone that could take pretrained weights; give it weights='random'")
 
 
-class RestorationNetwork(GuidedMethod):
+class SoloRestoration(GuidedMethod):
     """The module, and the frozen network that describes what it restores."""
 
-    def __init__(self, settings: SoloRestoration, teacher: HRNetReID) -> None:
+    def __init__(self, settings: SoloRestorationSettings, teacher: HRNetReID) -> None:
         """Builds the module."""
         super().__init__(teacher)
         self.settings = settings

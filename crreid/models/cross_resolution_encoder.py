@@ -9,7 +9,7 @@ this class, and f and g are the map of the last stage, a thirty-second of the im
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import timm
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class CrossResolutionEncoderSettings:
         backbone: A ResNet of timm with four residual stages, e.g. `resnet50`, `resnet18`.
     """
 
+    tag: ClassVar[str] = "CrossResolutionEncoderSettings"
     backbone: str = "resnet50"
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import timm
 from timm.layers.norm import GroupNorm
@@ -38,6 +39,7 @@ class DiscriminatorSettings:
             source.
     """
 
+    tag: ClassVar[str] = "DiscriminatorSettings"
     widths: tuple[int, ...] = (64, 128, 256, 512)
     image_backbone: str | None = "resnet18"
     spectral_norm: bool = False

@@ -15,7 +15,7 @@ classifier, which the release loads and never uses (8,301,824 parameters), are l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import timm
 import torch
@@ -48,6 +48,7 @@ class HRNetReIDSettings:
         dropout: Probability of dropping an element of l_f before the classifier, in training.
     """
 
+    tag: ClassVar[str] = "HRNetReIDSettings"
     backbone: str = "hrnet_w32"
     backbone_options: tuple[tuple[str, Any], ...] = ()
     pooling: str = "both"

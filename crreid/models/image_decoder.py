@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -35,6 +36,7 @@ class ImageDecoderSettings:
             for trainings that are too short to learn to draw. Recovered images then no longer come from features alone.
     """
 
+    tag: ClassVar[str] = "ImageDecoderSettings"
     width: int = 64
     add_input: bool = False
 

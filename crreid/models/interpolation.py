@@ -9,6 +9,7 @@ enlarged by the same filter (`crreid.study.rows.enlarged_by`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -28,6 +29,7 @@ class InterpolationSettings:
         filter: As Pillow calls it: `bicubic`, `bilinear`, ...
     """
 
+    tag: ClassVar[str] = "InterpolationSettings"
     filter: str = "bicubic"
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ the paper. Backbone from timm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import timm
 import torch
@@ -35,6 +35,7 @@ class PCBSettings:
         feature_length: Length of a stripe's embedding, before its classifier.
     """
 
+    tag: ClassVar[str] = "PCBSettings"
     backbone: str = "resnet50"
     backbone_options: tuple[tuple[str, Any], ...] = ()
     stripes: int = 6

@@ -10,7 +10,7 @@ normalisation, dropout, classifier) is what public baselines share. Backbones fr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import timm
 import torch
@@ -35,6 +35,7 @@ class PooledClassifierSettings:
         dropout: Probability of dropping an element of the embedding before the classifier, in training.
     """
 
+    tag: ClassVar[str] = "PooledClassifierSettings"
     backbone: str = "resnet50"
     backbone_options: tuple[tuple[str, Any], ...] = ()
     feature_length: int = 512

@@ -11,6 +11,7 @@ after it, which divides the body's cost by s * s as working on the small image d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -33,6 +34,7 @@ class RCANSettings:
         scale: Side of the pixel blocks that are packed into channels.
     """
 
+    tag: ClassVar[str] = "RCANSettings"
     groups: int = 10
     blocks: int = 20
     width: int = 64

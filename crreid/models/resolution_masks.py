@@ -11,7 +11,7 @@ stage instead of a block is an option. The residual network comes from timm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import timm.models.resnet
 import torch
@@ -38,6 +38,7 @@ class ResolutionMaskSettings:
             levels before anything is learnt; short trainings do not make up for 1.
     """
 
+    tag: ClassVar[str] = "ResolutionMaskSettings"
     per: Literal["block", "stage"] = "block"
     initial_mean: float = 3.0
     initial_deviation: float = 1.0

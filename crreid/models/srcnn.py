@@ -11,6 +11,7 @@ the network begins with its input and learns what to change.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ class SRCNNSettings:
             positive and its negative part, and the last convolution take nothing else.
     """
 
+    tag: ClassVar[str] = "SRCNNSettings"
     kernels: tuple[int, int, int] = (9, 5, 5)
     widths: tuple[int, int] = (64, 32)
     initialisation: str = "random"

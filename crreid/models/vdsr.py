@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -42,6 +43,7 @@ class VDSRSettings:
             last convolution to 0 and the biases before the attention's sigmoid to 4, a factor of about 0.98.
     """
 
+    tag: ClassVar[str] = "VDSRSettings"
     depth: int = 20
     width: int = 64
     attention_channels: int | None = 4

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from crreid.errors import InputError
-from crreid.methods.lrar import LRAR, ResolutionAdaptiveNetwork, level_of_rate
+from crreid.methods.lrar import LRAR, LRARSettings, level_of_rate
 from crreid.records import Record
 from crreid.runs import Run, TrainedRun
 from crreid.study.rates import at_rate, listed, mean_rank1, rank1_by_rate, rank1_noise, signed, verdict
@@ -129,13 +129,13 @@ def learned_masks(result: TrainedRun) -> pd.DataFrame:
     """The masks of a trained LRAR beside those that it started with.
 
     Returns:
-        Columns of `ResolutionAdaptiveNetwork.mask_table`, and start: the same element before training.
+        Columns of `LRAR.mask_table`, and start: the same element before training.
 
     Raises:
         InputError: The run is no LRAR, or one without masks.
     """
     settings, method = result.run.method, result.method
-    if not isinstance(settings, LRAR) or not isinstance(method, ResolutionAdaptiveNetwork) or method.masks is None:
+    if not isinstance(settings, LRARSettings) or not isinstance(method, LRAR) or method.masks is None:
         raise InputError(f"{settings.title} has no masks; expected a run of LRAR with masks")
     identities = method.network.classifier.weight.shape[0]
     with torch.random.fork_rng(devices=[]):
@@ -236,7 +236,7 @@ def _noise_said(records: Mapping[str, Sequence[Record]], noise: float) -> str:
 
 def _levels(run: Run, rates: Sequence[float]) -> list[int]:
     """The level, 1 the lowest, that LRAR takes queries of some rates for."""
-    if not isinstance(run.method, LRAR):
+    if not isinstance(run.method, LRARSettings):
         raise InputError(f"{run.method.title} has no levels; expected a run of LRAR")
     told = (torch.tensor(rates) + run.evaluation.rate_error).clamp(min=1)
     return [int(level) + 1 for level in level_of_rate(told, run.method.rates)]

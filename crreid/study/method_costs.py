@@ -15,7 +15,7 @@ from crreid.data.table import ImageTable
 from crreid.evaluation.cost import fastest_seconds, multiply_adds, peak_bytes
 from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
-from crreid.methods.ps_hrnet import PSHRNet
+from crreid.methods.ps_hrnet import PSHRNetSettings
 from crreid.provenance import device_name
 from crreid.records import Record
 from crreid.runs import Run
@@ -119,7 +119,7 @@ def counted_cost(run: Run, identities: int) -> CountedCost:
         method = untrained(run, identities).eval()
         images, rates = torch.empty(1, 3, *run.size), torch.full((1,), RATE)
         count = multiply_adds(_Embedding(method, rates, flip=False), images)
-        restoration = method.restoration if isinstance(run.method, PSHRNet) else None
+        restoration = method.restoration if isinstance(run.method, PSHRNetSettings) else None
         share = multiply_adds(restoration, images) if isinstance(restoration, nn.Module) else 0
         descriptors = method.requires_grad_(True).embed(images, rates)
     return CountedCost(

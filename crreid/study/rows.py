@@ -9,12 +9,12 @@ from typing import Protocol
 
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
-from crreid.methods.cad_net import CADNet, rain_settings
-from crreid.methods.lrar import LRAR
+from crreid.methods.cad_net import CADNetSettings, rain_settings
+from crreid.methods.lrar import LRARSettings
 from crreid.methods.method import MethodSettings
-from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
-from crreid.methods.restore_and_identify import RestoreAndIdentify
-from crreid.methods.solo_restoration import SoloRestoration
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
+from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
+from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.interpolation import InterpolationSettings
 from crreid.models.restoration import RestorationSettings
 from crreid.profiles import Profile
@@ -58,12 +58,12 @@ class Rows(Protocol):
 
 
 CONVENTIONAL: dict[str, Callable[[Profile], MethodSettings]] = {
-    "ResNet-50": lambda profile: RestoreAndIdentify(network=profile.conventional.resnet),
-    "SE-ResNet-50": lambda profile: RestoreAndIdentify(network=profile.conventional.se_resnet),
-    "DenseNet-121": lambda profile: RestoreAndIdentify(network=profile.conventional.densenet),
+    "ResNet-50": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.resnet),
+    "SE-ResNet-50": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.se_resnet),
+    "DenseNet-121": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.densenet),
     # its paper knows no metric loss, and each stripe has a classifier
-    "PCB": lambda profile: RestoreAndIdentify(network=profile.conventional.pcb, triplet_weight=0),
-    "HRNet-W32-C": lambda profile: RestoreAndIdentify(network=profile.conventional.hrnet),
+    "PCB": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.pcb, triplet_weight=0),
+    "HRNet-W32-C": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.hrnet),
 }
 """Rows of Table I that are one network trained in one phase, by the paper's names: a new method adds its line here."""
 
@@ -83,13 +83,13 @@ def state_of_the_art_rows(profile: Profile, *, seed: int, weights: StartingWeigh
     return conventional | rivals | {"HRNet-ReID-H alone": ours["HRNet-ReID-H alone"], "PS-HRNet": ours["SR+ID+PS"]}
 
 
-def cad_net_run(profile: Profile, settings: CADNet, *, seed: int, weights: StartingWeights) -> Run:
+def cad_net_run(profile: Profile, settings: CADNetSettings, *, seed: int, weights: StartingWeights) -> Run:
     """CAD-Net, or what else its settings make of it, on the schedule of adversarial trainings."""
     adversarial = replace(_compared(profile), schedule=profile.adversarial_schedule)
     return adversarial.run(settings, seed=seed, weights=weights)
 
 
-def with_losses_of(settings: CADNet, networks: CADNet) -> CADNet:
+def with_losses_of(settings: CADNetSettings, networks: CADNetSettings) -> CADNetSettings:
     """The losses of some settings, on the networks and at the rates of others."""
     return replace(
         networks,
@@ -100,26 +100,26 @@ def with_losses_of(settings: CADNet, networks: CADNet) -> CADNet:
     )
 
 
-def lrar_run(profile: Profile, settings: LRAR, *, seed: int, weights: StartingWeights) -> Run:
+def lrar_run(profile: Profile, settings: LRARSettings, *, seed: int, weights: StartingWeights) -> Run:
     """LRAR or some of its mechanisms."""
     return _compared(profile).run(settings, seed=seed, weights=weights)
 
 
 def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
     """HRNet-ReID-H, phase 1 of PS-HRNet."""
-    return profile.run(HRNetReIDHigh(network=profile.network), seed=seed, weights=weights)
+    return profile.run(HRNetReIDHighSettings(network=profile.network), seed=seed, weights=weights)
 
 
 def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Table II: the teacher tested alone, then ID, SR+ID and SR+ID+PS; the last is the whole PS-HRNet."""
     teacher = teacher_run(profile, seed=seed, weights=weights)
-    whole = PSHRNet(
+    whole = PSHRNetSettings(
         network=profile.network,
         restoration=profile.restoration,
         restoration_learning_rate_scale=profile.restoration_learning_rate_scale,
     )
     methods = (
-        PSHRNet(network=profile.network, restoration=None, pseudo_siamese_weight=0),
+        PSHRNetSettings(network=profile.network, restoration=None, pseudo_siamese_weight=0),
         replace(whole, pseudo_siamese_weight=0),
         whole,
     )
@@ -143,11 +143,13 @@ def restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -
     nothing_to_learn = replace(profile, schedule=replace(profile.schedule, epochs=0))
     rows = {
         "Bicubic": enlarged_by(
-            nothing_to_learn.run(SoloRestoration(restoration=bicubic), seed=seed, weights=weights, teacher=teacher),
+            nothing_to_learn.run(
+                SoloRestorationSettings(restoration=bicubic), seed=seed, weights=weights, teacher=teacher
+            ),
             bicubic.filter,
         ),
         "Solo SR": profile.run(
-            SoloRestoration(restoration=profile.restoration), seed=seed, weights=weights, teacher=teacher
+            SoloRestorationSettings(restoration=profile.restoration), seed=seed, weights=weights, teacher=teacher
         ),
     }
     ablation = loss_ablation_rows(profile, seed=seed, weights=weights)
@@ -179,7 +181,7 @@ def super_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeigh
     usual = profile.restoration_learning_rate_scale
     rows = {
         row: _compared(profile).run(
-            RestoreAndIdentify(
+            RestoreAndIdentifySettings(
                 network=profile.conventional.resnet,
                 restoration=module,
                 restoration_learning_rate_scale=RESTORATION_LEARNING_RATE_SCALES.get(row, usual),
@@ -197,7 +199,7 @@ def pooling_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> di
     poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
     return {
         row: _sharp(profile).run(
-            HRNetReIDHigh(network=replace(profile.network, pooling=pooling)), seed=seed, weights=weights
+            HRNetReIDHighSettings(network=replace(profile.network, pooling=pooling)), seed=seed, weights=weights
         )
         for row, pooling in poolings.items()
     }
@@ -237,7 +239,7 @@ def _sequence_runs(
     sets: Sequence[tuple[str, ...]], profile: Profile, *, seed: int, weights: StartingWeights
 ) -> dict[str, Run]:
     full = loss_ablation_rows(profile, seed=seed, weights=weights)["SR+ID+PS"]
-    assert isinstance(full.method, PSHRNet)
+    assert isinstance(full.method, PSHRNetSettings)
     return {set_title(members): replace(full, method=replace(full.method, members=members)) for members in sets}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crreid.methods.cad_net import CADNet, cad_net_plus_plus_settings, rain_settings
+from crreid.methods.cad_net import CADNetSettings, cad_net_plus_plus_settings, rain_settings
 from crreid.profiles import Profile
 from crreid.runs import Run
 from crreid.starting_weights import StartingWeights
@@ -78,7 +78,9 @@ def unseen_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeig
     }
 
 
-def _restoring(profile: Profile, settings: dict[str, CADNet], *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def _restoring(
+    profile: Profile, settings: dict[str, CADNetSettings], *, seed: int, weights: StartingWeights
+) -> dict[str, Run]:
     """Runs whose restored images are measured too, as Table III's."""
     tests = restoration_tests(profile, weights)
     runs = {row: cad_net_run(profile, each, seed=seed, weights=weights) for row, each in settings.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crreid.methods.ps_hrnet import PSHRNet
+from crreid.methods.ps_hrnet import PSHRNetSettings
 from crreid.records import Record
 from crreid.runs import Run
 
@@ -155,7 +155,7 @@ def member_scores(
     lines = []
     for row, of_row in runs.items():
         for run, record in zip(of_row, records[row], strict=True):
-            assert isinstance(run.method, PSHRNet)
+            assert isinstance(run.method, PSHRNetSettings)
             members = tuple(member.replace("seq", "Seq") for member in run.method.members)
             lines.append({"members": members, "value": record.score("rank1"), "published": chosen.get(row, np.nan)})
     return pd.DataFrame(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from crreid.errors import InputError
 
@@ -31,6 +31,7 @@ class Schedule:
         precision: `bf16` runs the networks under autocast, losses stay float32; the release uses fp16 (apex O1).
     """
 
+    tag: ClassVar[str] = "Schedule"
     epochs: int = 71
     identities_per_batch: int = 6
     images_per_identity: int = 4

@@ -14,12 +14,12 @@ from crreid.data.pairs import PairDataset
 from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData, default_mlr
 from crreid.data.sampler import IdentitySampler
-from crreid.data.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
 from crreid.methods.method import Method
-from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
+from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 
@@ -42,9 +42,9 @@ def built(identities: int) -> Method:
     torch.manual_seed(0)
     network = HRNetReIDSettings(backbone="hrnet_w18_small", dropout=0.0)
     restoration = VDSRSettings(depth=3, width=8, initialisation="identity")
-    teacher = HRNetReIDHigh(network=network).build(identities)
+    teacher = HRNetReIDHighSettings(network=network).build(identities)
     # at the whole rate three layers overshoot in their first steps, by how much rounding decides
-    student = PSHRNet(network=network, restoration=restoration, restoration_learning_rate_scale=0.1)
+    student = PSHRNetSettings(network=network, restoration=restoration, restoration_learning_rate_scale=0.1)
     return student.build(identities, teacher)
 
 

@@ -27,7 +27,7 @@ from crreid.errors import InputError
 from crreid.evaluation.embedding import embed_table
 from crreid.evaluation.protocols import multi_shot
 from crreid.methods.method import Method
-from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.models.channel_attention import ChannelAttention
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
@@ -51,8 +51,8 @@ def built(identities: int) -> Method:
     torch.manual_seed(0)
     network = HRNetReIDSettings(backbone="hrnet_w18_small", dropout=0.0)
     restoration = VDSRSettings(depth=3, width=8, initialisation="identity")
-    teacher = HRNetReIDHigh(network=network).build(identities)
-    return PSHRNet(network=network, restoration=restoration).build(identities, teacher)
+    teacher = HRNetReIDHighSettings(network=network).build(identities)
+    return PSHRNetSettings(network=network, restoration=restoration).build(identities, teacher)
 
 
 def sampler_of(dataset: PairDataset) -> IdentitySampler:

@@ -8,9 +8,9 @@ import pytest
 from crreid.data import prepare as module
 from crreid.data.mlr import MLRSettings
 from crreid.data.prepare import DataSettings, data_settings, default_mlr, load_table, prepare
-from crreid.data.synthetic.renderer import RENDERER_VERSION
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
+from crreid.synthetic.renderer import RENDERER_VERSION
 
 MARKET = DataSettings(dataset="market-1501")
 MLR = replace(MARKET, mlr=MLRSettings(cameras=(2,)))

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from crreid.data.degradation import Degradation, degrade, shrink
-from crreid.data.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.errors import InputError
 from crreid.figures.contact_sheet import contact_sheet, degradation_sheet, identities_across_cameras
 from crreid.figures.style import WIDTH
+from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 
 
 def shown(figure):

@@ -12,7 +12,7 @@ from crreid.errors import InputError
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.methods.cad_net import (
     CADNet,
-    CrossResolutionAdversarialNetwork,
+    CADNetSettings,
     _labelled_cross_entropy,
     _labelled_triplet,
     cad_net_plus_plus_settings,
@@ -30,7 +30,7 @@ TINY: dict[str, Any] = {
     "decoder": ImageDecoderSettings(width=2),
     "discriminators": DiscriminatorSettings(widths=(4, 4, 4, 4), image_backbone=None),
 }
-FULL = CADNet(**TINY)
+FULL = CADNetSettings(**TINY)
 PLUS = replace(cad_net_plus_plus_settings(), **TINY)
 RAIN = replace(rain_settings(), **TINY)
 LENGTH = 96  # channels of the tiny encoder's last map
@@ -44,7 +44,7 @@ PARTS = {
 }
 
 
-def build(settings: CADNet = FULL, identities: int = 3) -> CrossResolutionAdversarialNetwork:
+def build(settings: CADNetSettings = FULL, identities: int = 3) -> CADNet:
     torch.manual_seed(0)
     return settings.build(identities)
 
@@ -62,7 +62,7 @@ def batch() -> PairBatch:
     return images((64, 32))
 
 
-def learning(method: CrossResolutionAdversarialNetwork, loss: torch.Tensor) -> set[str]:
+def learning(method: CADNet, loss: torch.Tensor) -> set[str]:
     """Parts with a parameter that the loss's backward pass gives a gradient."""
     method.zero_grad(set_to_none=True)
     loss.backward(retain_graph=True)
@@ -88,7 +88,7 @@ def learning(method: CrossResolutionAdversarialNetwork, loss: torch.Tensor) -> s
     ],
 )
 def test_a_weight_of_zero_leaves_out_term_player_and_network(
-    settings: CADNet, title: str, terms: str, players: int, batch: PairBatch
+    settings: CADNetSettings, title: str, terms: str, players: int, batch: PairBatch
 ) -> None:
     method = build(settings)
     losses: dict[str, torch.Tensor] = {}
@@ -242,10 +242,12 @@ def test_half_precision_gives_full_precision_losses_and_descriptors(batch: PairB
 
 @pytest.mark.parametrize("settings", [FULL, PLUS, RAIN], ids=lambda settings: settings.title)
 @pytest.mark.parametrize("norm", [False, True], ids=["plain", "spectral"])
-def test_a_few_steps_move_every_player_and_repeat_to_the_byte(settings: CADNet, norm: bool, batch: PairBatch) -> None:
+def test_a_few_steps_move_every_player_and_repeat_to_the_byte(
+    settings: CADNetSettings, norm: bool, batch: PairBatch
+) -> None:
     settings = replace(settings, discriminators=replace(settings.discriminators, spectral_norm=norm))
 
-    def trained() -> tuple[CrossResolutionAdversarialNetwork, torch.Tensor]:
+    def trained() -> tuple[CADNet, torch.Tensor]:
         method = build(settings).train()
         step = TrainingStep(method, Schedule(), torch.device("cpu"))
         step.set_learning_rate(1e-2)
@@ -278,7 +280,7 @@ def test_discriminators_learn_to_tell(batch: PairBatch) -> None:
 
 
 @pytest.mark.parametrize("settings", [FULL, PLUS, RAIN, replace(FULL, labelled_fraction=0.5)], ids=lambda s: s.title)
-def test_no_players_turn_looks_at_a_value(settings: CADNet, batch: PairBatch) -> None:
+def test_no_players_turn_looks_at_a_value(settings: CADNetSettings, batch: PairBatch) -> None:
     """On the device meta there are none."""
     settings = replace(settings, discriminators=replace(settings.discriminators, spectral_norm=True))
     method = build(settings).to("meta")
@@ -383,7 +385,7 @@ def test_both_encoders_take_pretrained_weights() -> None:
     assert FULL.weights_targets(method) == (method.encoder.backbone, method.recovered_encoder.backbone)
     assert RAIN.weights_targets(build(RAIN)) != ()
     assert FULL.backbone_name == "test_resnet"
-    assert CADNet().backbone_name == "resnet50"
+    assert CADNetSettings().backbone_name == "resnet50"
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from crreid.errors import InputError
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.losses.verification import verification_loss
-from crreid.methods.lrar import LRAR, ResolutionAdaptiveNetwork, level_of_rate
+from crreid.methods.lrar import LRAR, LRARSettings, level_of_rate
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.resolution_masks import ResolutionMaskSettings
 
 RATES = (1.0, 2.0, 3.0, 4.0)
 # of timm: one block a stage, 0.4 million parameters
 NETWORK = PooledClassifierSettings(backbone="test_resnet", feature_length=16, dropout=0.0)
-FULL = LRAR(network=NETWORK, verification_hidden=8)
+FULL = LRARSettings(network=NETWORK, verification_hidden=8)
 LENGTH = replace(FULL, masks=None, verification_weight=0)
 BASELINE = replace(LENGTH, varying_length=False)
 ROWS = {
@@ -37,17 +37,17 @@ ROWS = {
 IDENTITIES = 3
 
 
-def build(settings: LRAR = FULL, seed: int = 0) -> ResolutionAdaptiveNetwork:
+def build(settings: LRARSettings = FULL, seed: int = 0) -> LRAR:
     torch.manual_seed(seed)
     return settings.build(IDENTITIES)
 
 
-def optimizer_of(method: ResolutionAdaptiveNetwork) -> torch.optim.SGD:
+def optimizer_of(method: LRAR) -> torch.optim.SGD:
     groups = method.players()["network"].groups
     return torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1)
 
 
-def train(method: ResolutionAdaptiveNetwork, batch: PairBatch, steps: int = 2) -> None:
+def train(method: LRAR, batch: PairBatch, steps: int = 2) -> None:
     optimizer = optimizer_of(method.train())
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
@@ -121,21 +121,21 @@ def test_rows_of_the_ablation_have_their_terms(title: str, batch: PairBatch) -> 
 
 def test_defaults_are_the_papers() -> None:
     with torch.device("meta"):
-        method = LRAR().build(751)
-    assert LRAR().title == "LRAR"
-    assert LRAR().backbone_name == "resnet50"
+        method = LRARSettings().build(751)
+    assert LRARSettings().title == "LRAR"
+    assert LRARSettings().backbone_name == "resnet50"
     assert method.lengths == [512, 1024, 1536, 2048]
     assert method.masks is not None
     assert len(method.masks.positions) == 16
     assert method.network.classifier.weight.shape == (751, 2048)
 
 
-def one_level() -> list[LRAR]:
+def one_level() -> list[LRARSettings]:
     return [BASELINE, replace(LENGTH, rates=(1,)), replace(BASELINE, rates=(1, 2))]
 
 
 @pytest.mark.parametrize("settings", one_level(), ids=["no length", "one level", "no length, two levels"])
-def test_with_one_level_it_equals_its_plain_baseline(settings: LRAR, batch: PairBatch) -> None:
+def test_with_one_level_it_equals_its_plain_baseline(settings: LRARSettings, batch: PairBatch) -> None:
     """Through training: the same bytes as timm's ResNet with the head of the conventional rows and cross entropy."""
     torch.manual_seed(0)
     plain = replace(NETWORK).build(IDENTITIES)
@@ -280,7 +280,7 @@ def test_a_mirror_added_to_each_descriptor_changes_scale_not_order() -> None:
     torch.testing.assert_close(twice, 4 * once)
 
 
-def raw_masks(method: ResolutionAdaptiveNetwork) -> list[torch.Tensor]:
+def raw_masks(method: LRAR) -> list[torch.Tensor]:
     assert method.masks is not None
     return [parameter.detach().clone() for parameter in method.masks.parameters()]
 
@@ -311,7 +311,7 @@ def test_joint_training_moves_all_masks_from_the_start(batch: PairBatch) -> None
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(batch: PairBatch) -> None:
     """A fresh method with the trained state and the optimiser's, told the epoch, makes the same steps."""
 
-    def epochs(method: ResolutionAdaptiveNetwork, optimizer: torch.optim.SGD, numbers: range) -> None:
+    def epochs(method: LRAR, optimizer: torch.optim.SGD, numbers: range) -> None:
         for epoch in numbers:
             method.start_epoch(epoch, 4)
             optimizer.zero_grad(set_to_none=True)

@@ -8,13 +8,13 @@ import torch
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.methods.method import cosine_distances
-from crreid.methods.ps_hrnet import HighResolutionNetwork, HRNetReIDHigh, IdentityLoss, PseudoSiameseNetwork, PSHRNet
+from crreid.methods.ps_hrnet import HRNetReIDHigh, HRNetReIDHighSettings, IdentityLoss, PSHRNet, PSHRNetSettings
 from crreid.models.hrnet_reid import HRNetReIDOutput, HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
 
 NETWORK = HRNetReIDSettings(backbone="hrnet_w18_small")
-HIGH = HRNetReIDHigh(network=NETWORK)
-FULL = PSHRNet(network=NETWORK, restoration=VDSRSettings(depth=3, width=4))
+HIGH = HRNetReIDHighSettings(network=NETWORK)
+FULL = PSHRNetSettings(network=NETWORK, restoration=VDSRSettings(depth=3, width=4))
 ROWS = {
     "ID": replace(FULL, restoration=None, pseudo_siamese_weight=0),
     "SR+ID": replace(FULL, pseudo_siamese_weight=0),
@@ -23,12 +23,12 @@ ROWS = {
 IDENTITIES = 3
 
 
-def build_teacher(seed: int = 1) -> HighResolutionNetwork:
+def build_teacher(seed: int = 1) -> HRNetReIDHigh:
     torch.manual_seed(seed)
     return HIGH.build(IDENTITIES)
 
 
-def build(settings: PSHRNet = FULL, seed: int = 0) -> PseudoSiameseNetwork:
+def build(settings: PSHRNetSettings = FULL, seed: int = 0) -> PSHRNet:
     teacher = build_teacher() if settings.needs_teacher else None
     torch.manual_seed(seed)
     return settings.build(IDENTITIES, teacher)

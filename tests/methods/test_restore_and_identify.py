@@ -7,7 +7,7 @@ from crreid.data.pairs import PairBatch
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.restore_and_identify import JointNetwork, RestoreAndIdentify
+from crreid.methods.restore_and_identify import RestoreAndIdentify, RestoreAndIdentifySettings
 from crreid.models.interpolation import InterpolationSettings
 from crreid.models.pcb import PCBSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
@@ -16,7 +16,7 @@ from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSRSettings
 
 NETWORK = PooledClassifierSettings(backbone="resnet18", feature_length=8, dropout=0.0)
-ALONE = RestoreAndIdentify(network=NETWORK)
+ALONE = RestoreAndIdentifySettings(network=NETWORK)
 MODULES = {
     "Bicubic + ResNet-18": InterpolationSettings(),
     "SRCNN + ResNet-18": SRCNNSettings(kernels=(3, 1, 3), widths=(4, 2)),
@@ -27,7 +27,7 @@ MODULES = {
 JOINT = replace(ALONE, restoration=MODULES["VDSR-CA + ResNet-18"])
 
 
-def build(settings: RestoreAndIdentify) -> JointNetwork:
+def build(settings: RestoreAndIdentifySettings) -> RestoreAndIdentify:
     torch.manual_seed(0)
     return settings.build(3)
 
@@ -75,7 +75,7 @@ def test_terms_are_their_weights_times_the_losses_by_hand(batch: PairBatch) -> N
 
 
 def test_stripes_share_one_cross_entropy_and_no_triplet_is_asked_for(batch: PairBatch) -> None:
-    settings = RestoreAndIdentify(network=PCBSettings(backbone="resnet18", stripes=4), triplet_weight=0)
+    settings = RestoreAndIdentifySettings(network=PCBSettings(backbone="resnet18", stripes=4), triplet_weight=0)
     method = build(settings).eval()
     losses = method.losses(batch, "network")
     each = [label_smoothing_cross_entropy(logits, batch.labels, 0.1) for logits in method.network(batch.low).logits]

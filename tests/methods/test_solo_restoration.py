@@ -4,21 +4,21 @@ import torch
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.losses.restoration import restoration_loss
-from crreid.methods.ps_hrnet import HighResolutionNetwork, HRNetReIDHigh
-from crreid.methods.solo_restoration import RestorationNetwork, SoloRestoration
+from crreid.methods.ps_hrnet import HRNetReIDHigh, HRNetReIDHighSettings
+from crreid.methods.solo_restoration import SoloRestoration, SoloRestorationSettings
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.interpolation import InterpolationSettings
 from crreid.models.vdsr import VDSRSettings
 
-SETTINGS = SoloRestoration(restoration=VDSRSettings(depth=3, width=4))
+SETTINGS = SoloRestorationSettings(restoration=VDSRSettings(depth=3, width=4))
 
 
-def build_teacher() -> HighResolutionNetwork:
+def build_teacher() -> HRNetReIDHigh:
     torch.manual_seed(1)
-    return HRNetReIDHigh(network=HRNetReIDSettings(backbone="hrnet_w18_small")).build(3)
+    return HRNetReIDHighSettings(network=HRNetReIDSettings(backbone="hrnet_w18_small")).build(3)
 
 
-def build(settings: SoloRestoration = SETTINGS) -> RestorationNetwork:
+def build(settings: SoloRestorationSettings = SETTINGS) -> SoloRestoration:
     teacher = build_teacher()
     torch.manual_seed(0)
     return settings.build(3, teacher)
@@ -65,7 +65,7 @@ def test_describes_restored_images_with_the_teacher(batch: PairBatch) -> None:
 
 
 def test_an_interpolation_has_nothing_to_learn(batch: PairBatch) -> None:
-    method = build(SoloRestoration(restoration=InterpolationSettings()))
+    method = build(SoloRestorationSettings(restoration=InterpolationSettings()))
     assert method.players()["restoration"].groups == [{"params": [], "learning_rate_scale": 1.0}]
     restored = method.restore(batch.low)
     assert restored is not None

@@ -15,7 +15,7 @@ from crreid.data.pairs import PairBatch
 from crreid.data.pixels import PixelCache
 from crreid.data.prepare import DataSettings, PreparedData
 from crreid.data.table import ImageTable
-from crreid.methods.cad_net import CADNet
+from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.method import Method, Player
 from crreid.provenance import TrainingLog
 from crreid.records import Record
@@ -170,7 +170,7 @@ class Brighter(Method):
         return images + 0.3
 
 
-RUN = Run(data=DataSettings(), method=CADNet(), size=SIZE, schedule=Schedule(precision="fp32"))
+RUN = Run(data=DataSettings(), method=CADNetSettings(), size=SIZE, schedule=Schedule(precision="fp32"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from crreid.data.pixels import PixelCache
 from crreid.data.prepare import DataSettings, PreparedData
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.methods.cad_net import CADNet
+from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.method import Method, Player
 from crreid.provenance import TrainingLog
 from crreid.runs import Run, TrainedRun
@@ -48,7 +48,7 @@ def result(table: ImageTable, tmp_path: Path) -> TrainedRun:
     roles = {"train": ("train",), "query": ("query",), "gallery": ("gallery", "distractor")}
     parts = {name: built.with_role(*of_name) for name, of_name in roles.items()}
     data = PreparedData(name="noise", digest="", pixels=PixelCache(built, tmp_path), **parts)
-    run = Run(data=DataSettings(), method=CADNet(), size=SIZE, schedule=Schedule(precision="fp32"))
+    run = Run(data=DataSettings(), method=CADNetSettings(), size=SIZE, schedule=Schedule(precision="fp32"))
     log = TrainingLog(provenance={}, epochs=[])
     return TrainedRun(run=run, method=Pixels(), data=data, device=torch.device("cpu"), log=log)
 

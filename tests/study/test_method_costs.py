@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from crreid.methods.restore_and_identify import RestoreAndIdentify
+from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.profiles import profile_settings
 from crreid.starting_weights import RANDOM_WEIGHTS
 from crreid.study.method_cost_conclusions import method_cost_conclusion
@@ -70,7 +70,7 @@ def test_counts_do_not_change_the_generator():
 
 def test_memory_of_a_step_grows_with_the_batch_and_holds_gradients_and_momenta():
     run = ROWS["ResNet-50"]
-    assert isinstance(run.method, RestoreAndIdentify)
+    assert isinstance(run.method, RestoreAndIdentifySettings)
     small, large = (
         measured_cost(replace(run, schedule=replace(run.schedule, images_per_identity=images)), 6, CPU)
         for images in (2, 4)

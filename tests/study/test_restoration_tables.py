@@ -15,7 +15,7 @@ from crreid.data.pixels import PixelCache
 from crreid.data.prepare import DataSettings, PreparedData
 from crreid.data.table import ImageTable
 from crreid.methods.method import Method, Player
-from crreid.methods.ps_hrnet import PSHRNet
+from crreid.methods.ps_hrnet import PSHRNetSettings
 from crreid.provenance import TrainingLog
 from crreid.records import Record
 from crreid.runs import Run, TrainedRun
@@ -145,7 +145,7 @@ def prepared(table: ImageTable, folder: Path, enlarged: str) -> PreparedData:
 
 
 def trained(data: PreparedData, step: float | None) -> TrainedRun:
-    run = Run(data=DataSettings(), method=PSHRNet(), size=SIZE, schedule=Schedule(precision="fp32"))
+    run = Run(data=DataSettings(), method=PSHRNetSettings(), size=SIZE, schedule=Schedule(precision="fp32"))
     log = TrainingLog(provenance={}, epochs=[])
     return TrainedRun(run=run, method=Brighter(step), data=data, device=torch.device("cpu"), log=log)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
-from crreid.methods.ps_hrnet import HRNetReIDHigh, PSHRNet
-from crreid.methods.restore_and_identify import RestoreAndIdentify
-from crreid.methods.solo_restoration import SoloRestoration
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
+from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
+from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.interpolation import InterpolationSettings
 from crreid.profiles import PROFILE_NAMES, profile_settings
 from crreid.runs import Workspace, measure
@@ -170,7 +170,7 @@ def test_all_63_sets_are_tried_once(profile):
 
 def test_bicubic_of_table_3_learns_nothing_from_data_that_bicubic_enlarged(profile):
     run = rows_of(restoration_rows, profile)["Bicubic"]
-    assert run.method == SoloRestoration(restoration=InterpolationSettings(filter="bicubic"))
+    assert run.method == SoloRestorationSettings(restoration=InterpolationSettings(filter="bicubic"))
     assert run.schedule == replace(profile.schedule, epochs=0)
     assert run.data.mlr.degradation.enlarge == "bicubic"
     assert run.teacher.data == profile.data
@@ -179,7 +179,7 @@ def test_bicubic_of_table_3_learns_nothing_from_data_that_bicubic_enlarged(profi
 
 def test_solo_sr_of_table_3_is_ps_hrnets_module(profile):
     run = rows_of(restoration_rows, profile)["Solo SR"]
-    assert run.method == SoloRestoration(restoration=profile.restoration)
+    assert run.method == SoloRestorationSettings(restoration=profile.restoration)
     assert (run.data, run.schedule) == (profile.data, profile.schedule)
 
 
@@ -199,7 +199,7 @@ def test_modules_of_table_4_stand_before_one_network(profile):
     expected = [InterpolationSettings(), modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca]
     for run, module in zip(runs.values(), expected, strict=True):
         scale = {modules.srcnn: 0.01, modules.rcan: 0.1}.get(module, profile.restoration_learning_rate_scale)
-        assert run.method == RestoreAndIdentify(
+        assert run.method == RestoreAndIdentifySettings(
             network=profile.conventional.resnet, restoration=module, restoration_learning_rate_scale=scale
         )
         assert run.evaluation == replace(profile.evaluation, query_rates=())
@@ -223,7 +223,9 @@ def test_tables_5_and_6_are_on_sharp_images(rows, profile):
 def test_poolings_of_table_5(profile):
     runs = rows_of(pooling_rows, profile)
     poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
-    expected = {row: HRNetReIDHigh(network=replace(profile.network, pooling=name)) for row, name in poolings.items()}
+    expected = {
+        row: HRNetReIDHighSettings(network=replace(profile.network, pooling=name)) for row, name in poolings.items()
+    }
     assert {row: run.method for row, run in runs.items()} == expected
 
 
@@ -248,7 +250,7 @@ def test_weights_go_to_the_backbones_that_they_name(profile):
     assert {run.weights for run in table4.values()} == {"timm"}
     all_timm = rows_of(restoration_rows, profile, weights=StartingWeights(default="timm"))
     assert all_timm["Solo SR"].weights == "random"  # it has no backbone
-    assert isinstance(all_timm["SR+ID+PS"].method, PSHRNet)
+    assert isinstance(all_timm["SR+ID+PS"].method, PSHRNetSettings)
     assert all_timm["SR+ID+PS"].weights == all_timm["SR+ID+PS"].teacher.weights == "timm"
 
 

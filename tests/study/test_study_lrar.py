@@ -10,8 +10,8 @@ import torch
 
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
-from crreid.methods.lrar import LRAR, ResolutionAdaptiveNetwork
-from crreid.methods.ps_hrnet import PSHRNet
+from crreid.methods.lrar import LRAR, LRARSettings
+from crreid.methods.ps_hrnet import PSHRNetSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.runs import Record, Run, TrainedRun
 from crreid.starting_weights import RANDOM_WEIGHTS
@@ -31,7 +31,7 @@ from crreid.study.system_rows import lrar_rows
 # one seed of 5000 queries: two standard errors of a difference are 2 points at 50 per cent, less elsewhere
 QUERIES = 5000
 RATES = (1, 2, 3, 4, 8)
-FULL = LRAR(network=PooledClassifierSettings(backbone="test_resnet", feature_length=16, dropout=0.0))
+FULL = LRARSettings(network=PooledClassifierSettings(backbone="test_resnet", feature_length=16, dropout=0.0))
 ROWS = ("told right", "too sharp", "too coarse")
 
 
@@ -151,13 +151,13 @@ def test_levels_that_never_change_cost_nothing_that_can_be_measured() -> None:
 
 def test_other_methods_have_no_levels() -> None:
     with pytest.raises(InputError, match="has no levels; expected a run of LRAR"):
-        wrong_level_scores({"other": [run(method=PSHRNet())]}, {"other": [record(0, {1: 50.0})]})
+        wrong_level_scores({"other": [run(method=PSHRNetSettings())]}, {"other": [record(0, {1: 50.0})]})
 
 
 # --- masks ---------------------------------------------------------------------------------------------------------
 
 
-def fresh(settings: LRAR = FULL, seed: int = 3) -> TrainedRun:
+def fresh(settings: LRARSettings = FULL, seed: int = 3) -> TrainedRun:
     torch.manual_seed(seed)
     method = settings.build(5)
     nothing: Any = None
@@ -172,7 +172,7 @@ def test_masks_stand_beside_their_start() -> None:
     masks = learned_masks(result)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert masks["start"].equals(masks["value"])
-    assert isinstance(result.method, ResolutionAdaptiveNetwork)
+    assert isinstance(result.method, LRAR)
     assert result.method.masks is not None
     with torch.no_grad():
         result.method.masks.masks[0].raw[0] += 1

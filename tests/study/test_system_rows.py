@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from crreid.methods.cad_net import CADNet
-from crreid.methods.lrar import LRAR
+from crreid.methods.cad_net import CADNetSettings
+from crreid.methods.lrar import LRARSettings
 from crreid.profiles import PROFILE_NAMES, profile_settings
 from crreid.starting_weights import RANDOM_WEIGHTS
 from crreid.study.rows import RESTORATION_RATES, restoration_rows, state_of_the_art_rows
@@ -30,7 +30,7 @@ def rows_of(rows, profile):
 def test_each_ablation_of_cad_net_leaves_out_one_term(profile):
     rows = rows_of(cad_net_rows, profile)
     whole = rows["CAD-Net"].method
-    assert isinstance(whole, CADNet)
+    assert isinstance(whole, CADNetSettings)
     left_out = {
         "CAD-Net without D_I": "image_adversary_weight",
         "CAD-Net without D_F": "feature_adversary_weight",
@@ -78,7 +78,7 @@ def test_lrar_adds_one_mechanism_a_row(profile):
     one_more = [tuple(number < added for number in range(4)) for added in range(5)]
     assert found == one_more
     assert methods[-1] == profile.lrar
-    assert isinstance(profile.lrar, LRAR)
+    assert isinstance(profile.lrar, LRARSettings)
 
 
 def test_a_wrong_level_is_told_of_the_same_training(profile):

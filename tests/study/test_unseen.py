@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crreid.data.mlr import MLRSettings
 from crreid.data.prepare import DataSettings
-from crreid.methods.lrar import LRAR
+from crreid.methods.lrar import LRARSettings
 from crreid.runs import Record, Run
 from crreid.study.unseen import (
     best_by_rate,
@@ -183,7 +183,7 @@ def test_one_system_that_is_always_the_best() -> None:
 
 
 def test_seen_rates_are_those_of_the_training_images() -> None:
-    run = Run(data=DataSettings(mlr=MLRSettings()), method=LRAR())
+    run = Run(data=DataSettings(mlr=MLRSettings()), method=LRARSettings())
     assert seen_rates({"A": [run]}) == (2, 3, 4)
     mixed = replace(run, data=DataSettings(mlr=MLRSettings(train_rates=(1, 2))))
     assert seen_rates({"A": [mixed]}) == (1, 2)

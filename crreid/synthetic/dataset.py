@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crreid.data.sources import UInt8Image
-from crreid.data.synthetic.renderer import RENDERER_VERSION, Renderer
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
+from crreid.synthetic.renderer import RENDERER_VERSION, Renderer
 
 __all__ = ["SyntheticSettings", "SyntheticSource", "synthetic_pedestrians"]
 

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crreid.data.degradation import Degradation, degrade
-from crreid.data.synthetic.dataset import SyntheticSettings, SyntheticSource, synthetic_pedestrians
-from crreid.data.synthetic.figures import figure
-from crreid.data.synthetic.garments import PATTERNS, Garment, paint
-from crreid.data.synthetic.people import draw_person
-from crreid.data.synthetic.poses import draw_pose, walk
-from crreid.data.synthetic.renderer import Renderer
-from crreid.data.synthetic.smoothing import blur, box_mean, smooth_noise
-from crreid.data.synthetic.tubes import Canvas, Tube, View, draw_tube, plain
 from crreid.errors import InputError
+from crreid.synthetic.dataset import SyntheticSettings, SyntheticSource, synthetic_pedestrians
+from crreid.synthetic.figures import figure
+from crreid.synthetic.garments import PATTERNS, Garment, paint
+from crreid.synthetic.people import draw_person
+from crreid.synthetic.poses import draw_pose, walk
+from crreid.synthetic.renderer import Renderer
+from crreid.synthetic.smoothing import blur, box_mean, smooth_noise
+from crreid.synthetic.tubes import Canvas, Tube, View, draw_tube, plain
 
 SMALL = SyntheticSettings(train_identities=3, test_identities=5, cameras=3, images_per_camera=4)
 
@@ -94,7 +94,7 @@ def test_two_sources_draw_the_same_bytes_in_any_order(source):
 
 def test_another_process_draws_the_same_bytes(source):
     program = (
-        "import hashlib; from crreid.data.synthetic.renderer import Renderer;"
+        "import hashlib; from crreid.synthetic.renderer import Renderer;"
         "renderer = Renderer(seed=0, height=128, width=64);"
         "numbers = ((1, 1, 1), (4, 3, 2), (8, 2, 4), (0, 1, 1), (0, 1, 2));"
         "print(hashlib.sha256(b''.join(renderer.image(*n).tobytes() for n in numbers)).hexdigest())"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crreid.data.synthetic.garments import (
+from crreid.synthetic.garments import (
     COARSE_LOWER,
     COARSE_UPPER,
     PATTERNS,

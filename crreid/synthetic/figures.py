@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from crreid.data.synthetic.garments import Floats, inside_print, paint
-from crreid.data.synthetic.heads import head
-from crreid.data.synthetic.people import Person
-from crreid.data.synthetic.poses import Arm, Leg, Pose
-from crreid.data.synthetic.tubes import Material, Surface, Tube, darker, plain
+from crreid.synthetic.garments import Floats, inside_print, paint
+from crreid.synthetic.heads import head
+from crreid.synthetic.people import Person
+from crreid.synthetic.poses import Arm, Leg, Pose
+from crreid.synthetic.tubes import Material, Surface, Tube, darker, plain
 
 __all__ = ["figure"]
 

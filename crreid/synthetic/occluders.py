@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from crreid.data.synthetic.garments import Floats
+from crreid.synthetic.garments import Floats
 
 __all__ = ["occlude"]
 

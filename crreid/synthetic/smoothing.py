@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from crreid.data.synthetic.garments import Floats
+from crreid.synthetic.garments import Floats
 
 __all__ = ["blur", "box_mean", "smooth_noise"]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crreid.data.sources import UInt8Image
-from crreid.data.synthetic.garments import Floats, Rgb
-from crreid.data.synthetic.smoothing import blur, box_mean
+from crreid.synthetic.garments import Floats, Rgb
+from crreid.synthetic.smoothing import blur, box_mean
 
 __all__ = ["Camera", "develop", "draw_camera"]
 

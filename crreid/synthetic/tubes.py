@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from crreid.data.synthetic.garments import Floats, Rgb
-from crreid.data.synthetic.poses import Point
+from crreid.synthetic.garments import Floats, Rgb
+from crreid.synthetic.poses import Point
 
 __all__ = ["Canvas", "Material", "Surface", "Tube", "View", "darker", "draw_tube", "plain"]
 

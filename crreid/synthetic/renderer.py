@@ -9,15 +9,15 @@ import numpy as np
 from PIL import Image
 
 from crreid.data.sources import UInt8Image
-from crreid.data.synthetic.cameras import Camera, develop, draw_camera
-from crreid.data.synthetic.figures import figure
-from crreid.data.synthetic.garments import Floats
-from crreid.data.synthetic.occluders import occlude
-from crreid.data.synthetic.people import Person, draw_person
-from crreid.data.synthetic.poses import draw_pose
-from crreid.data.synthetic.scenes import UNITS, draw_scene
-from crreid.data.synthetic.smoothing import box_mean, smooth_noise
-from crreid.data.synthetic.tubes import Canvas, View, draw_tube
+from crreid.synthetic.cameras import Camera, develop, draw_camera
+from crreid.synthetic.figures import figure
+from crreid.synthetic.garments import Floats
+from crreid.synthetic.occluders import occlude
+from crreid.synthetic.people import Person, draw_person
+from crreid.synthetic.poses import draw_pose
+from crreid.synthetic.scenes import UNITS, draw_scene
+from crreid.synthetic.smoothing import box_mean, smooth_noise
+from crreid.synthetic.tubes import Canvas, View, draw_tube
 
 __all__ = ["RENDERER_VERSION", "Renderer"]
 

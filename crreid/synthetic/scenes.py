@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from crreid.data.synthetic.garments import Floats, Rgb
-from crreid.data.synthetic.smoothing import smooth_noise
+from crreid.synthetic.garments import Floats, Rgb
+from crreid.synthetic.smoothing import smooth_noise
 
 __all__ = ["KINDS", "draw_scene"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from crreid.data.synthetic.garments import Floats
-from crreid.data.synthetic.people import Person
-from crreid.data.synthetic.poses import Point, Pose
-from crreid.data.synthetic.tubes import Material, Surface, Tube, darker, plain
+from crreid.synthetic.garments import Floats
+from crreid.synthetic.people import Person
+from crreid.synthetic.poses import Point, Pose
+from crreid.synthetic.tubes import Material, Surface, Tube, darker, plain
 
 __all__ = ["head"]
 
