@@ -335,14 +335,16 @@ def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str
     """Gives the backbone the weights that the run names; what was loaded, as an entry of the provenance."""
     if run.weights == "random":
         return {}
-    targets = run.method.weights_targets(method)
+    backbones = method.backbones()
+    if not backbones:
+        raise InputError(f"{run.method.title} has no backbone for pretrained weights; give it weights='random'")
     if run.weights == "timm":
         origin = run.method.backbone_name
         tensors = load_timm_backbone(origin)
     else:
         file = _given_file(run.weights, workspace)
         origin, tensors = file.name, read_weights(file)
-    report = "; ".join(str(fill_module(target, tensors, origin=origin)) for target in targets)
+    report = "; ".join(str(fill_module(backbone, tensors, origin=origin)) for backbone in backbones)
     workspace.say(report)
     return {"weights": report}
 

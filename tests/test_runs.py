@@ -396,9 +396,6 @@ class ColourSettings:
     def build(self, identities: int, teacher: Method | None = None) -> Colours:
         return Colours()
 
-    def weights_targets(self, method: Method) -> tuple[torch.nn.Module, ...]:
-        raise AssertionError("there is nothing to fill")
-
 
 def test_a_method_without_parameters_is_measured_untrained(tmp_path: Path, pixels: Path) -> None:
     workspace = open_workspace(tmp_path, pixels)

@@ -124,12 +124,6 @@ class CADNetSettings:
         """E's and F's name in timm."""
         return self.encoder.backbone
 
-    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
-        """E and F take the same pretrained weights."""
-        assert isinstance(method, CADNet)
-        encoders = (method.encoder, method.recovered_encoder)
-        return tuple(encoder.backbone for encoder in encoders if encoder is not None)
-
 
 def rain_settings() -> CADNetSettings:
     """RAIN (Chen et al., AAAI 2019): one encoder, judged at each of its four stages, and a decoder; no F, no D_I.
@@ -181,6 +175,11 @@ class CADNet(Method):
         if settings.image_adversary_weight > 0:
             self.image_discriminator = make.build_for_images()
         self._shown: _Shown | None = None
+
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """Return timm's networks of E and F."""
+        encoders = (self.encoder, self.recovered_encoder)
+        return tuple(encoder.backbone for encoder in encoders if encoder is not None)
 
     def players(self) -> dict[str, Player]:
         """E, G, F and C first: the discriminators then judge what these have just made, and E and G run once a step."""

@@ -135,12 +135,6 @@ class LRARSettings:
         """The backbone's name in timm."""
         return self.network.backbone
 
-    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
-        """The backbone takes pretrained weights."""
-        assert isinstance(method, LRAR)
-        backbone: nn.Module = method.network.backbone
-        return (backbone,)
-
 
 class LRAR(Method):
     """The usual baseline, whose blocks are masked and whose embedding is cut as the level says.
@@ -166,6 +160,10 @@ class LRAR(Method):
         ]
         live = torch.arange(length) < torch.tensor(self.lengths)[:, None]
         self.register_buffer("live", live.float(), persistent=False)  # (levels, length), 1 in the parts of a level
+
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """Return timm's network."""
+        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """One player; masks that are frozen for now are among its parameters."""

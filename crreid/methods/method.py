@@ -53,6 +53,10 @@ class Method(nn.Module, ABC):
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
         """Descriptors (N, D) of images whose rates (N,) are known, in evaluation mode."""
 
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """Return the parts that pretrained weights go into, the same into each; none by default."""
+        return ()
+
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Told before each epoch, 0 the first; a method that trains in phases may freeze and free parameters here."""
 
@@ -117,10 +121,6 @@ class MethodSettings(Protocol):
     @property
     def backbone_name(self) -> str:
         """The backbone's name in timm, by which it knows pretrained weights."""
-        ...
-
-    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
-        """The parts of a built method that take pretrained weights, each the same."""
         ...
 
 

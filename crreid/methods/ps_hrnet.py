@@ -88,11 +88,6 @@ class HRNetReIDHighSettings:
         """The HRNet's name in timm."""
         return self.network.backbone
 
-    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
-        """The HRNet backbone takes pretrained weights."""
-        assert isinstance(method, HRNetReIDHigh)
-        return (method.network.backbone,)
-
 
 class HRNetReIDHigh(Method):
     """HRNet-ReID on sharp images."""
@@ -102,6 +97,10 @@ class HRNetReIDHigh(Method):
         super().__init__()
         self.settings = settings
         self.network = HRNetReID(settings.network, identities)
+
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """Return timm's network."""
+        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """One player, one group."""
@@ -165,11 +164,6 @@ class PSHRNetSettings:
         """The HRNet's name in timm."""
         return self.network.backbone
 
-    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
-        """The student's HRNet backbone takes pretrained weights."""
-        assert isinstance(method, PSHRNet)
-        return (method.network.backbone,)
-
 
 class PSHRNet(GuidedMethod):
     """VDSR-CA, HRNet-ReID-L and the frozen twin."""
@@ -182,6 +176,10 @@ class PSHRNet(GuidedMethod):
         self.network = HRNetReID(settings.network, identities)
         if settings.student_from_teacher and teacher is not None:
             self.network.load_state_dict(teacher.state_dict())
+
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """Return timm's network."""
+        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """One player: the network, and the restoration module at its own rate."""

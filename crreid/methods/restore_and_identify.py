@@ -69,11 +69,6 @@ class RestoreAndIdentifySettings:
         """The classifier's backbone in timm."""
         return self.network.backbone
 
-    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
-        """The classifier's backbone takes pretrained weights."""
-        assert isinstance(method, RestoreAndIdentify)
-        return (method.network.backbone,)
-
 
 class RestoreAndIdentify(Method):
     """Restoration module and classifier."""
@@ -84,6 +79,10 @@ class RestoreAndIdentify(Method):
         self.settings = settings
         self.restoration = None if settings.restoration is None else settings.restoration.build()
         self.network = settings.network.build(identities)
+
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """Return timm's network."""
+        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """One player: the network, and the module (where it has weights) at its own rate."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
@@ -51,10 +51,6 @@ class SoloRestorationSettings:
     def backbone_name(self) -> str:
         """There is no backbone of its own."""
         return ""
-
-    def weights_targets(self, method: Method) -> tuple[nn.Module, ...]:
-        """Raises InputError: restoration modules start from random weights."""
-        raise InputError(f"{self.title} has no backbone that could take pretrained weights; give it weights='random'")
 
 
 class SoloRestoration(GuidedMethod):

@@ -382,8 +382,8 @@ def test_a_batch_without_labels_trains_the_rest(batch: PairBatch) -> None:
 def test_both_encoders_take_pretrained_weights() -> None:
     method = build()
     assert method.recovered_encoder is not None
-    assert FULL.weights_targets(method) == (method.encoder.backbone, method.recovered_encoder.backbone)
-    assert RAIN.weights_targets(build(RAIN)) != ()
+    assert method.backbones() == (method.encoder.backbone, method.recovered_encoder.backbone)
+    assert len(build(RAIN).backbones()) == 1
     assert FULL.backbone_name == "test_resnet"
     assert CADNetSettings().backbone_name == "resnet50"
 

@@ -413,7 +413,7 @@ def test_equal_seeds_give_equal_bytes(batch: PairBatch) -> None:
 
 def test_pretrained_weights_go_into_the_backbone() -> None:
     method = build()
-    assert FULL.weights_targets(method) == (method.network.backbone,)
+    assert method.backbones() == (method.network.backbone,)
     assert FULL.backbone_name == "test_resnet"
 
 

@@ -293,8 +293,8 @@ def test_the_restoration_may_learn_at_a_rate_of_its_own() -> None:
 
 def test_pretrained_weights_go_into_the_students_backbone() -> None:
     method, teacher = build(), build_teacher()
-    assert FULL.weights_targets(method) == (method.network.backbone,)
-    assert HIGH.weights_targets(teacher) == (teacher.network.backbone,)
+    assert method.backbones() == (method.network.backbone,)
+    assert teacher.backbones() == (teacher.network.backbone,)
     assert FULL.backbone_name == HIGH.backbone_name == "hrnet_w18_small"
 
 

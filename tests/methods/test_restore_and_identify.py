@@ -109,5 +109,5 @@ def test_the_module_learns_at_its_own_rate() -> None:
 
 def test_weights_go_into_the_backbone() -> None:
     method = build(JOINT)
-    assert JOINT.weights_targets(method) == (method.network.backbone,)
+    assert method.backbones() == (method.network.backbone,)
     assert JOINT.backbone_name == "resnet18"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from crreid.study.state_of_the_art import rank1_points
 
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
@@ -34,7 +35,6 @@ from crreid.study.rows import (
     super_resolution_rows,
     teacher_run,
 )
-from crreid.study.state_of_the_art import rank1_points
 from crreid.study.system_rows import cad_net_rows
 
 TABLES: dict[str, tuple[Rows, list[str]]] = {
@@ -275,9 +275,6 @@ class MeanColour:
 
     def build(self, identities, teacher=None):
         return StripeColours(self, identities)
-
-    def weights_targets(self, method):
-        return (method,)
 
 
 class StripeColours(Method):
