@@ -19,11 +19,11 @@ from crreid.data.prepare import data_settings, default_mlr, load_table
 from crreid.data.table import ImageTable
 from crreid.distributed import wait_for_first_to_fail
 from crreid.errors import InputError
+from crreid.rows import loss_ablation_rows, state_of_the_art_rows
 from crreid.runs import measure_together
 from crreid.starting_weights import NO_FILES, weights_entries
 from crreid.study.items import find_items
 from crreid.study.plan import plan_study
-from crreid.study.rows import loss_ablation_rows, state_of_the_art_rows
 from crreid.study.session import open_session
 from crreid.study.worklist import work_through
 

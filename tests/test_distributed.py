@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from crreid.study.speed import random_batch
 from filelock import FileLock
 from timm.layers import BatchNormAct2d
 from torch import Tensor, distributed, nn
@@ -49,10 +50,9 @@ from crreid.models.image_decoder import ImageDecoderSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.profiles import profile_settings
 from crreid.records import Record
+from crreid.rows import loss_ablation_rows
 from crreid.runs import Workspace, measure_together
 from crreid.starting_weights import RANDOM_WEIGHTS
-from crreid.study.rows import loss_ablation_rows
-from crreid.study.speed import random_batch
 from crreid.training import loop
 from crreid.training.loop import TrainingDiverged, train
 from crreid.training.schedule import Schedule

@@ -13,9 +13,9 @@ from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
 from crreid.presets import as_printed, as_released
 from crreid.profiles import PROFILE_NAMES, Profile, profile_settings
+from crreid.rows import loss_ablation_rows
 from crreid.runs import Run
 from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
-from crreid.study.rows import loss_ablation_rows
 from crreid.training.schedule import Schedule
 
 DATASETS = ("mlr-synthetic", "synthetic", "mlr-market-1501", "caviar", "mlr-viper")

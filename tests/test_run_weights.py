@@ -11,9 +11,9 @@ from crreid.errors import InputError
 from crreid.models.vdsr import VDSR, VDSRSettings
 from crreid.models.weights import digest_of_file, save_weights
 from crreid.profiles import profile_settings
+from crreid.rows import teacher_run
 from crreid.runs import Run, Workspace, find_record, measure
 from crreid.starting_weights import StartingWeights
-from crreid.study.rows import teacher_run
 
 RUN = teacher_run(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
 

@@ -20,9 +20,9 @@ from crreid.methods.method import Method, Player
 from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
 from crreid.records import Record
+from crreid.rows import loss_ablation_rows
 from crreid.runs import Run, Workspace, find_record, measure, trained
 from crreid.starting_weights import StartingWeights
-from crreid.study.rows import loss_ablation_rows
 from crreid.training import loop
 
 ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())

@@ -34,8 +34,8 @@ from crreid.evaluation.cost import seconds_of
 from crreid.evaluation.embedding import embed_table
 from crreid.evaluation.labels import RetrievalLabels
 from crreid.evaluation.protocols import multi_shot
-from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
+from crreid.numerics import keep_freed_memory
 from crreid.provenance import device_name
 from crreid.study.speed import random_batch
 from crreid.training.loop import train

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from crreid.errors import InputError
-from crreid.memory import keep_freed_memory
+from crreid.numerics import keep_freed_memory
 
 __all__ = ["Cost", "cost", "fastest_seconds", "multiply_adds", "peak_bytes", "seconds_of"]
 

@@ -11,8 +11,8 @@ from crreid.data.pairs import TestImages, normalise
 from crreid.data.pixels import PixelCache
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
-from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
+from crreid.numerics import keep_freed_memory
 
 __all__ = ["embed_table"]
 

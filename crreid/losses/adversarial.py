@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from crreid.errors import InputError
-from crreid.precision import at_least_float32, without_autocast
+from crreid.numerics import at_least_float32, without_autocast
 
 __all__ = ["AdversarialKind", "check_kind", "deceiver_loss", "discriminator_loss"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crreid.errors import InputError
-from crreid.precision import at_least_float32, without_autocast
+from crreid.numerics import at_least_float32, without_autocast
 
 __all__ = ["label_smoothing_cross_entropy", "smoothed_targets"]
 

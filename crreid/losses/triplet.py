@@ -16,7 +16,7 @@ from torch import Tensor
 
 from crreid.distributed import gathered, processes
 from crreid.errors import InputError
-from crreid.precision import at_least_float32, without_autocast
+from crreid.numerics import at_least_float32, without_autocast
 
 __all__ = ["batch_hard_triplet", "sequence_triplet"]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from crreid.distributed import gathered, processes
 from crreid.errors import InputError
-from crreid.precision import at_least_float32, without_autocast
+from crreid.numerics import at_least_float32, without_autocast
 
 __all__ = ["VerificationHead", "verification_loss"]
 

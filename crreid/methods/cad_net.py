@@ -36,7 +36,7 @@ from crreid.methods.method import Method, Player, parameter_group
 from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
-from crreid.precision import at_least_float32, without_autocast
+from crreid.numerics import at_least_float32, without_autocast
 
 __all__ = ["CADNet", "CADNetSettings", "cad_net_plus_plus_settings", "rain_settings"]
 

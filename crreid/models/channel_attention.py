@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from crreid.errors import InputError
-from crreid.precision import without_autocast
+from crreid.numerics import without_autocast
 
 __all__ = ["ChannelAttention"]
 

@@ -3,7 +3,7 @@
 Source: the row "Bicubic" of PS-HRNet (Zhang et al., arXiv 2105.11722), Table IV.
 Differs from the paper: nothing known. Images reach every module already enlarged to the network's size, by the filter
 that the data's settings name; this module therefore returns its input, and a run that uses it must be given data
-enlarged by the same filter (`crreid.study.rows.enlarged_by`).
+enlarged by the same filter (`crreid.rows.upsampled_by`).
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.profiles import Profile, profile_settings
 from crreid.records import Record
+from crreid.rows import Rows
 from crreid.runs import Run, TrainedRun, Workspace, trained
 from crreid.starting_weights import StartingWeights
 from crreid.study.parallel import measure_all, share_of_threads
 from crreid.study.progress import ProgressLine, progress_file
 from crreid.study.published import published_dataset
-from crreid.study.rows import Rows
 
 if TYPE_CHECKING:
     from IPython.display import DisplayObject
@@ -76,7 +76,7 @@ class Session:
         return prepare(self.profile.data, self.workspace.data_root, self.workspace.runs_dir / "pixels")
 
     def runs(self, rows: Rows, only: Sequence[str] = ()) -> dict[str, list[Run]]:
-        """The runs of every row, one a seed; `rows` is a function of `crreid.study.rows`.
+        """The runs of every row, one a seed; `rows` is a function of `crreid.rows`.
 
         Args:
             rows: Of a table.

@@ -18,8 +18,8 @@ from crreid.data.sampler import IdentitySampler, SharedSampler
 from crreid.distributed import averaged, of_first, processes
 from crreid.errors import InputError
 from crreid.files import write_atomically
-from crreid.memory import keep_freed_memory
 from crreid.methods.method import Method
+from crreid.numerics import keep_freed_memory
 from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.schedule import Schedule
 from crreid.training.step import LOG_COLUMNS, TrainingStep

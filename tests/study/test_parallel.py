@@ -15,11 +15,11 @@ from crreid.errors import InputError
 from crreid.methods.method import Method
 from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
+from crreid.rows import loss_ablation_rows
 from crreid.runs import Workspace, measure
 from crreid.starting_weights import StartingWeights
 from crreid.study import parallel
 from crreid.study.parallel import in_turn, measure_all
-from crreid.study.rows import loss_ablation_rows
 
 ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
 STUDENT, TEACHER = ROWS["SR+ID+PS"], ROWS["HRNet-ReID-H alone"]

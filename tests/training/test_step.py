@@ -4,23 +4,23 @@ import contextlib
 
 import pytest
 import torch
+from crreid.study.speed import random_batch, untrained
 from torch import nn
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.methods.method import Method, Player, parameter_group
 from crreid.profiles import profile_settings
+from crreid.rows import ITEMS
 from crreid.runs import Run
 from crreid.starting_weights import RANDOM_WEIGHTS
-from crreid.study.items import ITEMS
-from crreid.study.speed import random_batch, untrained
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 
 SMOKE = profile_settings("smoke", "mlr-synthetic")
 ROWS: dict[str, Run] = {
     f"{item.name} {row}": run
-    for item in ITEMS
+    for item in ITEMS.values()
     for row, run in item.rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS).items()
     if run.schedule.epochs
 }

@@ -7,25 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crreid.study.state_of_the_art import rank1_points
 
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
+from crreid.methods.cad_net import CADNetSettings
+from crreid.methods.lrar import LRARSettings
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.interpolation import InterpolationSettings
 from crreid.profiles import PROFILE_NAMES, profile_settings
-from crreid.runs import Workspace, measure
-from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
-from crreid.study.published import published_numbers
-from crreid.study.rows import (
+from crreid.rows import (
     CONVENTIONAL,
     RESTORATION_RATES,
+    UNSEEN_RATES,
     Rows,
+    all_cad_net_rows,
     all_sequence_rows,
     backbone_rows,
-    enlarged_by,
+    cad_net_rows,
     loss_ablation_rows,
+    lrar_rows,
     pooling_rows,
     restoration_rows,
     sequence_rows,
@@ -34,8 +35,12 @@ from crreid.study.rows import (
     state_of_the_art_rows,
     super_resolution_rows,
     teacher_run,
+    unseen_resolution_rows,
+    upsampled_by,
 )
-from crreid.study.system_rows import cad_net_rows
+from crreid.runs import Workspace, measure
+from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
+from crreid.study.published import published_numbers
 
 TABLES: dict[str, tuple[Rows, list[str]]] = {
     "I": (
@@ -208,7 +213,7 @@ def test_modules_of_table_4_stand_before_one_network(profile):
         assert run.method.restoration.title == row.partition("+")[0]
         filter_name = "bicubic" if row.startswith("Bicubic") else "bilinear"
         assert run.data.mlr.degradation.enlarge == filter_name
-        assert enlarged_by(run, "bilinear").data == profile.data
+        assert upsampled_by(run, "bilinear").data == profile.data
 
 
 @pytest.mark.parametrize("rows", [pooling_rows, backbone_rows])
@@ -231,7 +236,7 @@ def test_poolings_of_table_5(profile):
 
 def test_enlarging_sharp_data_otherwise_changes_nothing(profile):
     run = rows_of(pooling_rows, profile)["AAP"]
-    assert enlarged_by(run, "bicubic") == run
+    assert upsampled_by(run, "bicubic") == run
 
 
 def test_members_are_written_as_the_paper_does():
@@ -252,6 +257,82 @@ def test_weights_go_to_the_backbones_that_they_name(profile):
     assert all_timm["Solo SR"].weights == "random"  # it has no backbone
     assert isinstance(all_timm["SR+ID+PS"].method, PSHRNetSettings)
     assert all_timm["SR+ID+PS"].weights == all_timm["SR+ID+PS"].teacher.weights == "timm"
+
+
+# --- other systems ----
+
+
+def test_each_ablation_of_cad_net_leaves_out_one_term(profile):
+    rows = rows_of(cad_net_rows, profile)
+    whole = rows["CAD-Net"].method
+    assert isinstance(whole, CADNetSettings)
+    left_out = {
+        "CAD-Net without D_I": "image_adversary_weight",
+        "CAD-Net without D_F": "feature_adversary_weight",
+        "CAD-Net without L_rec": "restoration_weight",
+        "CAD-Net without L_cls": "classification_weight",
+    }
+    for row, weight in left_out.items():
+        assert rows[row].method == replace(whole, **{weight: 0.0})
+        assert rows[row].method.title == row
+        assert replace(rows[row], method=whole) == rows["CAD-Net"]
+
+
+def test_parts_of_cad_net_share_its_training_and_two_rows_are_table_3s(profile):
+    rows, table3 = rows_of(cad_net_rows, profile), rows_of(restoration_rows, profile)
+    for part in ("f", "g"):
+        run = rows[f"CAD-Net, {part} alone"]
+        assert run.training_digest == rows["CAD-Net"].training_digest
+        assert run.evaluation.part == part
+    assert rows["PS-HRNet"] == table3["SR+ID+PS"]
+    assert rows["Bicubic"] == table3["Bicubic"]
+    assert rows["CAD-Net"].evaluation.restoration_rates == RESTORATION_RATES
+
+
+def test_what_its_authors_did_before_and_after_stands_on_the_same_networks(profile):
+    rows = rows_of(all_cad_net_rows, profile)
+    assert list(rows)[:9] == list(rows_of(cad_net_rows, profile))
+    assert list(rows)[9:] == ["RAIN", "CAD-Net++", "CAD-Net, half of the labels"]
+    for row in list(rows)[9:]:
+        assert rows[row].method.encoder == profile.cad_net.encoder
+        assert rows[row].method.margin == profile.cad_net.margin
+    assert not rows["RAIN"].method.recovery
+    assert rows["CAD-Net++"].method.consistency_weight > 0
+    assert rows["CAD-Net, half of the labels"].method.labelled_fraction == 0.5
+    assert rows["RAIN"].method.title == "RAIN"
+    assert rows["CAD-Net++"].method.title == "CAD-Net++"
+
+
+def test_lrar_adds_one_mechanism_a_row(profile):
+    rows = rows_of(lrar_rows, profile)
+    methods = [run.method for row, run in rows.items() if not row.startswith("LRAR")]
+    found = [
+        (each.varying_length, each.masks is not None, each.verification_weight > 0, each.progressive)
+        for each in methods
+    ]
+    one_more = [tuple(number < added for number in range(4)) for added in range(5)]
+    assert found == one_more
+    assert methods[-1] == profile.lrar
+    assert isinstance(profile.lrar, LRARSettings)
+
+
+def test_a_wrong_level_is_told_of_the_same_training(profile):
+    rows = rows_of(lrar_rows, profile)
+    whole = rows["+ progressive = LRAR"]
+    errors = {"LRAR, told one level too sharp": -1, "LRAR, told one level too coarse": 1}
+    for row, error in errors.items():
+        assert rows[row] == replace(whole, evaluation=replace(whole.evaluation, rate_error=error))
+    assert whole.evaluation.query_rates == (1, 2, 3, 4, 8)
+
+
+def test_all_systems_are_tested_at_unseen_rates_with_table_1s_weights(profile):
+    rows, table1 = rows_of(unseen_resolution_rows, profile), rows_of(state_of_the_art_rows, profile)
+    assert list(rows) == list(table1)
+    for row, run in rows.items():
+        assert run.training_digest == table1[row].training_digest
+        assert run.evaluation.query_rates == UNSEEN_RATES
+    assert table1["CAD-Net"].training_digest == rows_of(cad_net_rows, profile)["CAD-Net"].training_digest
+    assert table1["LRAR"].training_digest == rows_of(lrar_rows, profile)["+ progressive = LRAR"].training_digest
 
 
 # --- one file and one line -----------------------------------------------------------------------------------------
@@ -322,5 +403,3 @@ def test_a_new_method_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pyte
     assert [set(row) for row in record.measured["epochs"]] == [{"epoch", "learning_rate", "ce", "total"}] * 2
     assert record.measured["parameters"] == 18 * 6 + 6
     assert record.score("rank1", test="rate 1") > 25  # six persons; colours alone tell some of them apart
-    points = rank1_points({"Mean colour": [record]}, "MLR-Market-1501")
-    assert points["method"].iloc[-1] == "Mean colour"

@@ -1,0 +1,356 @@
+"""Rows of the study's tables as runs: what is trained behind each name that a table prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Protocol
+
+from crreid.evaluation.evaluate import EvaluationSettings
+from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
+from crreid.methods.cad_net import CADNetSettings, cad_net_plus_plus_settings, rain_settings
+from crreid.methods.method import MethodSettings
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
+from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
+from crreid.methods.solo_restoration import SoloRestorationSettings
+from crreid.models.interpolation import InterpolationSettings
+from crreid.models.restoration import RestorationSettings
+from crreid.profiles import Profile
+from crreid.runs import Run
+from crreid.starting_weights import StartingWeights
+
+__all__ = [
+    "CONVENTIONAL",
+    "ITEMS",
+    "RESTORATION_RATES",
+    "UNSEEN_RATES",
+    "Rows",
+    "StudyItem",
+    "all_cad_net_rows",
+    "all_sequence_rows",
+    "backbone_rows",
+    "cad_net_rows",
+    "loss_ablation_rows",
+    "lrar_rows",
+    "pooling_rows",
+    "restoration_rows",
+    "sequence_rows",
+    "set_title",
+    "start_here_rows",
+    "state_of_the_art_rows",
+    "super_resolution_rows",
+    "teacher_run",
+    "unseen_resolution_rows",
+    "upsampled_by",
+]
+
+RESTORATION_LEARNING_RATE_SCALES = {"SRCNN+ResNet-50": 0.01, "RCAN+ResNet-50": 0.1}
+"""Without a skip around it, or deep and without normalisation, these diverge at the learning rate that suits the
+others; SRCNN's own paper has 1e-4. Other modules learn at the profile's scale."""
+
+RESTORATION_RATES = (2.0, 3.0, 4.0, 8.0)
+"""Rates at which Table III measures images: the protocol's, and one that no training saw."""
+
+UNSEEN_RATES = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
+"""Rates at which all systems are compared; training saw 2, 3 and 4."""
+
+
+class Rows(Protocol):
+    """A table's rows for one seed: the run behind each name, in the table's order."""
+
+    def __call__(self, profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+        """Return the runs by the rows' names."""
+        ...
+
+
+CONVENTIONAL: dict[str, Callable[[Profile], MethodSettings]] = {
+    "ResNet-50": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.resnet),
+    "SE-ResNet-50": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.se_resnet),
+    "DenseNet-121": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.densenet),
+    # its paper knows no metric loss, and each stripe has a classifier
+    "PCB": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.pcb, triplet_weight=0),
+    "HRNet-W32-C": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.hrnet),
+}
+"""Rows of Table I that are one network trained in one phase, by the paper's names: a new method adds its line here."""
+
+
+def state_of_the_art_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table I: the conventional networks, the other systems, PS-HRNet's teacher alone, and PS-HRNet."""
+    conventional = {
+        row: _compared(profile).run(settings(profile), seed=seed, weights=weights)
+        for row, settings in CONVENTIONAL.items()
+    }
+    rivals = {
+        "RAIN": _cad_net_run(profile, _with_losses_of(rain_settings(), profile.cad_net), seed=seed, weights=weights),
+        "CAD-Net": _cad_net_run(profile, profile.cad_net, seed=seed, weights=weights),
+        "LRAR": _compared(profile).run(profile.lrar, seed=seed, weights=weights),
+    }
+    ours = loss_ablation_rows(profile, seed=seed, weights=weights)
+    return conventional | rivals | {"HRNet-ReID-H alone": ours["HRNet-ReID-H alone"], "PS-HRNet": ours["SR+ID+PS"]}
+
+
+def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
+    """Return HRNet-ReID-H, phase 1 of PS-HRNet."""
+    return profile.run(HRNetReIDHighSettings(network=profile.network), seed=seed, weights=weights)
+
+
+def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table II: the teacher evaluated alone, then ID, SR+ID and SR+ID+PS, which is the whole PS-HRNet."""
+    teacher = teacher_run(profile, seed=seed, weights=weights)
+    whole = PSHRNetSettings(
+        network=profile.network,
+        restoration=profile.restoration,
+        restoration_learning_rate_scale=profile.restoration_learning_rate_scale,
+    )
+    methods = (
+        PSHRNetSettings(network=profile.network, restoration=None, pseudo_siamese_weight=0),
+        replace(whole, pseudo_siamese_weight=0),
+        whole,
+    )
+    runs = [
+        profile.run(method, seed=seed, weights=weights, teacher=teacher if method.needs_teacher else None)
+        for method in methods
+    ]
+    return {run.method.title: run for run in (teacher, *runs)}
+
+
+def start_here_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return the teacher, whose curve shows the problem, and the whole PS-HRNet."""
+    rows = loss_ablation_rows(profile, seed=seed, weights=weights)
+    return {row: rows[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}
+
+
+def restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table III: bicubic and solo SR before PS-HRNet's teacher, then two rows of Table II; images measured."""
+    teacher = teacher_run(profile, seed=seed, weights=weights)
+    bicubic = InterpolationSettings(filter="bicubic")
+    nothing_to_learn = replace(profile, schedule=replace(profile.schedule, epochs=0))
+    rows = {
+        "Bicubic": upsampled_by(
+            nothing_to_learn.run(
+                SoloRestorationSettings(restoration=bicubic), seed=seed, weights=weights, teacher=teacher
+            ),
+            bicubic.filter,
+        ),
+        "Solo SR": profile.run(
+            SoloRestorationSettings(restoration=profile.restoration), seed=seed, weights=weights, teacher=teacher
+        ),
+    }
+    ablation = loss_ablation_rows(profile, seed=seed, weights=weights)
+    rows |= {row: ablation[row] for row in ("SR+ID", "SR+ID+PS")}
+    return {row: replace(run, evaluation=_restoration_tests(profile, weights)) for row, run in rows.items()}
+
+
+def super_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table IV: five modules before ResNet-50, trained together."""
+    bicubic = InterpolationSettings(filter="bicubic")
+    modules: dict[str, RestorationSettings] = {
+        "Bicubic+ResNet-50": bicubic,
+        "SRCNN+ResNet-50": profile.modules.srcnn,
+        "VDSR+ResNet-50": profile.modules.vdsr,
+        "RCAN+ResNet-50": profile.modules.rcan,
+        "VDSR-CA+ResNet-50": profile.modules.vdsr_ca,
+    }
+    usual = profile.restoration_learning_rate_scale
+    rows = {
+        row: _compared(profile).run(
+            RestoreAndIdentifySettings(
+                network=profile.conventional.resnet,
+                restoration=module,
+                restoration_learning_rate_scale=RESTORATION_LEARNING_RATE_SCALES.get(row, usual),
+            ),
+            seed=seed,
+            weights=weights,
+        )
+        for row, module in modules.items()
+    }
+    return rows | {"Bicubic+ResNet-50": upsampled_by(rows["Bicubic+ResNet-50"], bicubic.filter)}
+
+
+def pooling_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table V: HRNet-ReID with average, maximum and both poolings, on high-resolution images."""
+    poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
+    return {
+        row: _high_resolution(profile).run(
+            HRNetReIDHighSettings(network=replace(profile.network, pooling=pooling)), seed=seed, weights=weights
+        )
+        for row, pooling in poolings.items()
+    }
+
+
+def backbone_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table VI: networks on high-resolution images, by one recipe; HRNet-ReID is Table V's last row."""
+    rows = {
+        row: _high_resolution(profile).run(CONVENTIONAL[row](profile), seed=seed, weights=weights)
+        for row in ("ResNet-50", "PCB", "DenseNet-121", "HRNet-W32-C")
+    }
+    return rows | {"HRNet-ReID": pooling_rows(profile, seed=seed, weights=weights)["AAP+AMP"]}
+
+
+def sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table VII: the three sets of members of L_PS that the paper tried."""
+    sets = (("seq5", "logits"), RELEASE_MEMBERS, PAPER_MEMBERS)
+    return _sequence_runs(sets, profile, seed=seed, weights=weights)
+
+
+def all_sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table VII without a limit of time: all 63 non-empty sets of the six members."""
+    sets = [chosen for size in range(1, 7) for chosen in combinations(RELEASE_MEMBERS, size)]
+    return _sequence_runs(sets, profile, seed=seed, weights=weights)
+
+
+def cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return the poster's tables: CAD-Net, four ablations, its parts f and g alone, and two rows of Table III."""
+    settings = {
+        "CAD-Net": profile.cad_net,
+        "CAD-Net without D_I": replace(profile.cad_net, image_adversary_weight=0.0),
+        "CAD-Net without D_F": replace(profile.cad_net, feature_adversary_weight=0.0),
+        "CAD-Net without L_rec": replace(profile.cad_net, restoration_weight=0.0),
+        "CAD-Net without L_cls": replace(profile.cad_net, classification_weight=0.0),
+    }
+    rows = _restoring_runs(profile, settings, seed=seed, weights=weights)
+    whole = rows["CAD-Net"]
+    of_part = replace(whole.evaluation, restoration_rates=(), perceptual_weights="")
+    parts = {f"CAD-Net, {part} alone": replace(whole, evaluation=replace(of_part, part=part)) for part in ("f", "g")}
+    table3 = restoration_rows(profile, seed=seed, weights=weights)
+    return rows | parts | {"PS-HRNet": table3["SR+ID+PS"], "Bicubic": table3["Bicubic"]}
+
+
+def all_cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return `cad_net_rows` and what CAD-Net's authors did before and after: RAIN, CAD-Net++, half of the labels."""
+    settings = {
+        "RAIN": _with_losses_of(rain_settings(), profile.cad_net),
+        "CAD-Net++": _with_losses_of(cad_net_plus_plus_settings(), profile.cad_net),
+        "CAD-Net, half of the labels": replace(profile.cad_net, labelled_fraction=0.5),
+    }
+    rows = cad_net_rows(profile, seed=seed, weights=weights)
+    return rows | _restoring_runs(profile, settings, seed=seed, weights=weights)
+
+
+def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return LRAR's mechanisms one after the other, and the whole of it with the queries' level off by one."""
+    whole = profile.lrar
+    settings = {
+        "Baseline": replace(whole, varying_length=False, masks=None, verification_weight=0.0, progressive=False),
+        "+ varying length": replace(whole, masks=None, verification_weight=0.0, progressive=False),
+        "+ masks": replace(whole, verification_weight=0.0, progressive=False),
+        "+ verification": replace(whole, progressive=False),
+        "+ progressive = LRAR": whole,
+    }
+    tests = replace(profile.evaluation, query_rates=(1.0, *RESTORATION_RATES))
+    rows = {
+        row: replace(_compared(profile).run(each, seed=seed, weights=weights), evaluation=tests)
+        for row, each in settings.items()
+    }
+    lrar = rows["+ progressive = LRAR"]
+    wrong = {"LRAR, told one level too sharp": -1.0, "LRAR, told one level too coarse": 1.0}
+    return rows | {row: replace(lrar, evaluation=replace(tests, rate_error=error)) for row, error in wrong.items()}
+
+
+def unseen_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return every system of Table I, evaluated at rates that training saw and at others."""
+    return {
+        row: replace(run, evaluation=replace(run.evaluation, query_rates=UNSEEN_RATES))
+        for row, run in state_of_the_art_rows(profile, seed=seed, weights=weights).items()
+    }
+
+
+def upsampled_by(run: Run, filter_name: str) -> Run:
+    """Return the run on images that another filter brings to the network's size; its teacher stays as it is."""
+    mlr = run.data.mlr
+    if mlr is None:
+        return run
+    degradation = replace(mlr.degradation, enlarge=filter_name)
+    return replace(run, data=replace(run.data, mlr=replace(mlr, degradation=degradation)))
+
+
+def set_title(members: tuple[str, ...]) -> str:
+    """Return a set of members as Table VII writes it: `{Seq5, logits}`."""
+    return f"{{{', '.join(member.replace('seq', 'Seq') for member in members)}}}"
+
+
+def _compared(profile: Profile) -> Profile:
+    """Return the profile with the schedule of runs that compare parts, and the protocol's test alone."""
+    evaluation = replace(profile.evaluation, query_rates=())
+    return replace(profile, schedule=profile.comparison_schedule, evaluation=evaluation)
+
+
+def _high_resolution(profile: Profile) -> Profile:
+    """Return the same on the data set's own test: nothing is downsampled."""
+    return replace(_compared(profile), data=replace(profile.data, mlr=None))
+
+
+def _restoration_tests(profile: Profile, weights: StartingWeights) -> EvaluationSettings:
+    """Return Table III's tests: retrieval and restored images at RESTORATION_RATES."""
+    return replace(
+        profile.evaluation,
+        query_rates=RESTORATION_RATES,
+        restoration_rates=RESTORATION_RATES,
+        perceptual_weights=weights.perceptual,
+    )
+
+
+def _sequence_runs(
+    sets: Sequence[tuple[str, ...]], profile: Profile, *, seed: int, weights: StartingWeights
+) -> dict[str, Run]:
+    full = loss_ablation_rows(profile, seed=seed, weights=weights)["SR+ID+PS"]
+    assert isinstance(full.method, PSHRNetSettings)
+    return {set_title(members): replace(full, method=replace(full.method, members=members)) for members in sets}
+
+
+def _cad_net_run(profile: Profile, settings: CADNetSettings, *, seed: int, weights: StartingWeights) -> Run:
+    """Return CAD-Net, or what else its settings make of it, on the schedule of adversarial trainings."""
+    adversarial = replace(_compared(profile), schedule=profile.adversarial_schedule)
+    return adversarial.run(settings, seed=seed, weights=weights)
+
+
+def _restoring_runs(
+    profile: Profile, settings: dict[str, CADNetSettings], *, seed: int, weights: StartingWeights
+) -> dict[str, Run]:
+    """Return runs of CAD-Net whose restored images are measured too, as Table III's."""
+    tests = _restoration_tests(profile, weights)
+    runs = {row: _cad_net_run(profile, each, seed=seed, weights=weights) for row, each in settings.items()}
+    return {row: replace(run, evaluation=tests) for row, run in runs.items()}
+
+
+def _with_losses_of(settings: CADNetSettings, networks: CADNetSettings) -> CADNetSettings:
+    """Return the losses of some settings on the networks and at the learning rates of others."""
+    names = ("recovery", "image_adversary_weight", "adversary_stages", "consistency_weight")
+    return replace(networks, **{name: getattr(settings, name) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyItem:
+    """A notebook and the runs that it shows.
+
+    Attributes:
+        name: The notebook's file name without its suffix.
+        title: What it reproduces.
+        rows: Returns the runs of one seed by the rows' names.
+    """
+
+    name: str
+    title: str
+    rows: Rows
+
+
+ITEMS = {
+    name: StudyItem(name=name, title=title, rows=rows)
+    for name, title, rows in (
+        ("00_start_here", "Figures 1 and 2: the problem and the system", start_here_rows),
+        ("table1_state_of_the_art", "Table I: the state of the art", state_of_the_art_rows),
+        ("table2_loss_ablation", "Table II: the losses", loss_ablation_rows),
+        ("table3_restoration_quality", "Table III: restoration quality", restoration_rows),
+        ("table4_super_resolution_modules", "Table IV: super-resolution modules", super_resolution_rows),
+        ("table5_pooling", "Table V: pooling", pooling_rows),
+        ("table6_backbones", "Table VI: backbones", backbone_rows),
+        ("table7_sequence_combinations", "Table VII: members of the pseudo-siamese loss", sequence_rows),
+        ("figure5_restored_images", "Figure 5: restored images", restoration_rows),
+        ("cad_net", "CAD-Net: recover and identify", cad_net_rows),
+        ("lrar", "LRAR: descriptors that follow the resolution", lrar_rows),
+        ("unseen_resolution", "All systems at resolutions that training did not see", unseen_resolution_rows),
+        ("costs", "What each method costs", state_of_the_art_rows),
+    )
+}
+"""The notebooks of the study in its order."""
