@@ -1,37 +1,45 @@
-"""A trained method's scores on prepared data, under every protocol at once."""
+"""Scores of a trained method on prepared data, under every protocol at once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from crreid.data.pairs import TestImages, normalise
+from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.evaluation.embedding import embed_table
-from crreid.evaluation.protocols import RetrievalLabels, multi_shot, single_shot
+from crreid.evaluation.ranking import JUNK, RetrievalLabels, multi_shot, single_shot
 from crreid.methods.method import Method
+from crreid.numerics import keep_freed_memory
 
-__all__ = ["EvaluationSettings", "evaluate", "query_distances"]
+__all__ = ["EvaluationSettings", "chance_rank1", "embed_table", "evaluate", "image_batches", "query_distances"]
+
+BATCH = 64  # images embedded at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """How a run is tested.
+    """How a run is evaluated.
 
     Attributes:
         flip: Add the descriptor of the mirror image. The release does, the paper does not mention it.
         draws: Single-shot galleries drawn (SING: 100).
-        query_rates: Tests besides the protocol's: all queries from their high-resolution files, shrunk by one rate.
+        query_rates: Downsampling rates of further tests, each of all queries at this one rate, from their
+            high-resolution files.
         restoration_rates: Rates at which `restoration_quality` measures the restored queries; none by default.
-        perceptual_weights: Of AlexNet, `file <sha256>`: `restoration_quality` measures LPIPS too. Empty for no LPIPS.
-        part: Of the descriptor, by its name in `Method.parts`; empty for the whole.
-        rate_error: Added to the rates of the queries that the method is told, but not to those that they are shrunk by:
-            how a method that adapts to the rate fares when it is told wrong.
+        perceptual_weights: AlexNet's, `file <sha256>`: `restoration_quality` measures LPIPS too. Empty for no LPIPS.
+        part: Part of the descriptor to compare, by its name in `Method.parts`; empty for the whole.
+        rate_error: Added to the rates of the queries that the method is told, but not to those by which they are
+            downsampled: how a method that adapts to the rate fares when it is told a wrong one.
     """
 
     tag: ClassVar[str] = "EvaluationSettings"
@@ -53,8 +61,8 @@ def evaluate(
     size: tuple[int, int],
     device: torch.device,
     precision: str = "bf16",
-) -> dict[str, Any]:
-    """Scores of a method; the gallery is embedded once.
+) -> pd.DataFrame:
+    """Score a method; the gallery is embedded once.
 
     Args:
         method: Trained, on `device`.
@@ -65,24 +73,26 @@ def evaluate(
         precision: `bf16` or `fp32`.
 
     Returns:
-        `protocol` (queries at the rates of the table) and `rate r` for each further rate, each a dictionary of
-        `multi_shot` and `single_shot`, plain numbers that JSON takes, fractions in [0, 1].
+        The columns of `multi_shot` and `single_shot` behind a column test. `drawn`: each query at the rate that the
+        protocol drew for it; rate NaN = all queries, else those that drew this rate. `uniform`: all queries at one
+        rate, for each of `settings.query_rates`.
+
+    Raises:
+        InputError: The method has no such part, or no query has a correct match.
     """
-    look = _Look(method, data, settings, size=size, device=device, precision=precision)
-    gallery = look.describe(data.gallery, look.rates(data.gallery))
-    tests = {"protocol": data.query}
-    tests |= {f"rate {rate:g}": data.query.with_rates(rate) for rate in settings.query_rates}
-    scores = {}
-    for name, query in tests.items():
-        distances = look.distances(query, gallery)
+    tests = [("drawn", data.query)]
+    tests += [("uniform", data.query.with_rates(rate)) for rate in settings.query_rates]
+    queries = [query for _, query in tests]
+    every = _distances(method, data, queries, settings, size=size, device=device, precision=precision)
+    tables = []
+    for (test, query), distances in zip(tests, every, strict=True):
         labels = RetrievalLabels.from_tables(query, data.gallery)
-        scores[name] = {
-            "multi_shot": multi_shot(distances, labels).to_dict(),
-            "single_shot": single_shot(
-                distances, labels, draws=settings.draws, generator=np.random.default_rng(0)
-            ).to_dict(),
-        }
-    return scores
+        drawn = single_shot(distances, labels, draws=settings.draws, generator=np.random.default_rng(0))
+        scores = pd.concat([multi_shot(distances, labels), drawn])
+        scores.insert(0, "test", test)
+        # all queries of a uniform test are those of its rate: one set of rows
+        tables.append(scores if test == "drawn" else scores[scores["rate"].notna()])
+    return pd.concat(tables, ignore_index=True)
 
 
 @torch.inference_mode()
@@ -95,40 +105,101 @@ def query_distances(
     size: tuple[int, int],
     device: torch.device,
     precision: str = "bf16",
-) -> np.ndarray:
-    """Distances (queries, gallery) float32 for figures of ranked lists; `query` may be a few rows of `data.query`."""
-    look = _Look(method, data, settings, size=size, device=device, precision=precision)
-    return look.distances(query, look.describe(data.gallery, look.rates(data.gallery)))
+) -> NDArray[np.float32]:
+    """Return the distances (queries, gallery) of some rows of `data.query`, e.g. for figures of ranked lists.
+
+    Raises InputError where the method has no such part.
+    """
+    return next(_distances(method, data, [query], settings, size=size, device=device, precision=precision))
 
 
-class _Look:
-    """How a method sees prepared data under the settings of a test."""
+def _distances(
+    method: Method,
+    data: PreparedData,
+    queries: Sequence[ImageTable],
+    settings: EvaluationSettings,
+    *,
+    size: tuple[int, int],
+    device: torch.device,
+    precision: str,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the distances (queries, gallery) of each table of queries; the gallery is embedded once."""
+    parts = method.parts()
+    if settings.part and settings.part not in parts:
+        has = f"it has {', '.join(parts)}" if parts else "it has none"
+        raise InputError(f"{type(method).__name__} has no part {settings.part!r} of its descriptor; {has}")
 
-    def __init__(self, method: Method, data: PreparedData, settings: EvaluationSettings, **options: Any) -> None:
-        parts = method.parts()
-        if settings.part and settings.part not in parts:
-            has = f"it has {', '.join(parts)}" if parts else "it has none"
-            raise InputError(f"{type(method).__name__} has no part {settings.part!r} of its descriptor; {has}")
-        self._part = parts.get(settings.part, slice(None))
-        self._method, self._data, self._settings, self._options = method, data, settings, options
-
-    def rates(self, table: ImageTable) -> Tensor:
-        return torch.from_numpy(self._data.stated_rates(table))
-
-    def describe(self, table: ImageTable, rates: Tensor) -> Tensor:
-        """Descriptors (rows, D) of a table whose rates the method is told."""
-        size = self._options["size"]
-        options = {name: self._options[name] for name in ("device", "precision")}
-        return embed_table(
-            self._method, table, self._data.pixels, size, rates=rates, flip=self._settings.flip, **options
+    def describe(table: ImageTable, rates: Tensor) -> Tensor:
+        flip, part = settings.flip, parts.get(settings.part, slice(None))
+        descriptors = embed_table(
+            method, table, data.pixels, size, rates=rates, flip=flip, device=device, precision=precision
         )
+        return descriptors[:, part].to(device)
 
-    def distances(self, query: ImageTable, gallery: Tensor) -> np.ndarray:
-        """Distances (queries, gallery) float32 to a gallery described before."""
-        rates = (self.rates(query) + self._settings.rate_error).clamp(min=1)
-        device = self._options["device"]
-        features, others = (
-            descriptors[:, self._part].to(device) for descriptors in (self.describe(query, rates), gallery)
-        )
-        distances: np.ndarray = self._method.distances(features, others, rates.to(device)).cpu().numpy()
-        return distances
+    gallery = describe(data.gallery, torch.from_numpy(data.stated_rates(data.gallery)))
+    for query in queries:
+        rates = (torch.from_numpy(data.stated_rates(query)) + settings.rate_error).clamp(min=1)
+        yield method.distances(describe(query, rates), gallery, rates.to(device)).cpu().numpy()
+
+
+@torch.inference_mode()
+def embed_table(
+    method: Method,
+    table: ImageTable,
+    pixels: PixelCache,
+    size: tuple[int, int],
+    *,
+    rates: Tensor | None = None,
+    flip: bool,
+    device: torch.device,
+    precision: str = "bf16",
+) -> Tensor:
+    """Embed every image of a table, degraded by its rate.
+
+    Args:
+        method: On `device`; set to evaluation mode here.
+        table: N rows.
+        pixels: Decoded images of the table.
+        size: (height, width) of the network's input.
+        rates: (N,) float32, what the method is told; None tells it those of the table.
+        flip: Add the descriptor of the mirror image (the release's flip test); the distance normalises afterwards.
+        device: Where to embed.
+        precision: `bf16` or `fp32`, as in training.
+
+    Returns:
+        (N, D) float32 on the CPU.
+    """
+    keep_freed_memory()
+    method.eval()
+    if rates is None:
+        rates = torch.tensor(table.rows["rate"].to_numpy(), dtype=torch.float32)
+    chunks = []
+    for pictures, told in zip(image_batches(table, pixels, size), torch.split(rates, BATCH), strict=True):
+        images, told = normalise(torch.from_numpy(pictures).to(device)), told.to(device)
+        if precision == "bf16":
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            features = method.embed(images, told).float()
+            if flip:
+                features = features + method.embed(images.flip(3), told).float()
+        chunks.append(features.cpu())
+    return torch.cat(chunks)
+
+
+def image_batches(table: ImageTable, pixels: PixelCache, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the images of a table as a trained network sees them: at most `BATCH` at a time, (N, H, W, 3) uint8."""
+    images = TestImages(table, pixels, size)
+    for start in range(0, len(images), BATCH):
+        yield np.stack([images[row] for row in range(start, min(start + BATCH, len(images)))])
+
+
+def chance_rank1(data: PreparedData) -> float:
+    """Return rank-1 in per cent of a random ranking: the mean share of correct matches among the images that count.
+
+    As in the scores, gallery images of a query's own identity and camera do not count, nor do queries without a correct
+    match.
+    """
+    labels = RetrievalLabels.from_tables(data.query, data.gallery)
+    gallery = np.count_nonzero(labels.gallery_identities != JUNK)
+    shares = [len(matches) / (gallery - len(own)) for matches, own in labels.matches() if len(matches)]
+    return 100 * float(np.mean(shares))

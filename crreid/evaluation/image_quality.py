@@ -1,27 +1,55 @@
-"""How near an image comes to its original: peak signal-to-noise ratio and structural similarity, one definition each.
+"""How near an image comes to its original: PSNR, SSIM and LPIPS, and both of what a method restores.
 
-Both names stand for several numbers in the literature (luminance or colour, cropped or not, uniform or Gaussian
+PSNR and SSIM stand for several numbers in the literature (luminance or colour, cropped or not, uniform or Gaussian
 window), several decibels apart; numbers of two papers compare only where these choices do. Here scikit-image computes
 them with every choice spelled out.
+
+LPIPS, learned perceptual image patch similarity (Zhang et al., CVPR 2018), says how different two images look to a
+network: version 0.1 with AlexNet, as the authors' package `lpips` computes it. The package brings the weights of the
+linear layers; AlexNet's ImageNet weights are the user's to give.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from skimage import metrics
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from skimage import metrics
+from torch import Tensor, nn
+
+from crreid.data.pairs import denormalise, normalise
+from crreid.data.prepare import PreparedData
 from crreid.data.sources import UInt8Image
 from crreid.errors import InputError
+from crreid.evaluation.evaluate import image_batches
+from crreid.methods.method import Method
+from crreid.models.weights import fill_module
 
-__all__ = ["WINDOW", "peak_signal_to_noise_ratio", "structural_similarity"]
+__all__ = [
+    "IDENTICAL_DECIBELS",
+    "PerceptualDistance",
+    "peak_signal_to_noise_ratio",
+    "restoration_quality",
+    "restore_pixels",
+    "structural_similarity",
+]
 
-RANGE = 255
-WINDOW = 11
-"""Pixels along a side of the window of `structural_similarity`, so the least height and width of its images."""
+RANGE = 255  # of pixel values
+WINDOW = 11  # pixels along a side of SSIM's window, so the least height and width of its images
+LEAST_SIDE = 31  # pixels of height and width below which AlexNet has no map left
+IDENTICAL_DECIBELS = 100.0
+"""What an image without any error counts for in a mean, which one infinite ratio would make useless. Of 256x128 pixels
+an image with a single value off by one has 98.1 decibels."""
 
 
 def peak_signal_to_noise_ratio(original: UInt8Image, image: UInt8Image) -> float:
-    """Peak signal-to-noise ratio in decibels: 10 log10(255² / mean squared error).
+    """Return the peak signal-to-noise ratio in decibels: 10 log10(255² / mean squared error).
 
     One mean squared error over all pixels and the three channels of RGB, no crop.
 
@@ -35,14 +63,14 @@ def peak_signal_to_noise_ratio(original: UInt8Image, image: UInt8Image) -> float
     Raises:
         InputError: Other types, or shapes that differ.
     """
-    _check(original, image, least=1)
+    _check(original, image, dimensions=3, least=1)
     with np.errstate(divide="ignore"):
         ratio = metrics.peak_signal_noise_ratio(original, image, data_range=RANGE)  # type: ignore[no-untyped-call]
     return float(ratio)
 
 
 def structural_similarity(original: UInt8Image, image: UInt8Image) -> float:
-    """Structural similarity index with the settings of Wang et al. (IEEE TIP 2004).
+    """Return the structural similarity index with the settings of Wang et al. (IEEE TIP 2004).
 
     Window of 11x11 pixels weighted by a Gaussian of deviation 1.5, K1 = 0.01, K2 = 0.03, range 255, population
     covariance. Each RGB channel by itself, then the mean of the three. Nothing is cropped from the images, and every
@@ -58,7 +86,7 @@ def structural_similarity(original: UInt8Image, image: UInt8Image) -> float:
     Raises:
         InputError: Other types, images smaller than the window, or shapes that differ.
     """
-    _check(original, image, least=WINDOW)
+    _check(original, image, dimensions=3, least=WINDOW)
     similarity = metrics.structural_similarity(  # type: ignore[no-untyped-call]
         original,
         image,
@@ -74,10 +102,155 @@ def structural_similarity(original: UInt8Image, image: UInt8Image) -> float:
     return float(similarity)
 
 
-def _check(original: UInt8Image, image: UInt8Image, *, least: int) -> None:
-    for array in (original, image):
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or min(array.shape[:2]) < least:
-            expected = f"(H, W, 3) uint8 with H and W of at least {least}"
-            raise InputError(f"an image to compare is {array.shape} {array.dtype}; expected {expected}")
-    if original.shape != image.shape:
-        raise InputError(f"images to compare are {original.shape} and {image.shape}; expected one size")
+class PerceptualDistance:
+    """LPIPS of pairs of images, in float32 whatever they were made in."""
+
+    def __init__(self, weights: Mapping[str, Tensor], *, origin: str, device: torch.device) -> None:
+        """Builds the network.
+
+        Args:
+            weights: AlexNet's, by torchvision's names: `features.0.weight` and so on; a classifier is not needed.
+            origin: Where the weights are from, for messages.
+            device: Where to compute.
+
+        Raises:
+            InputError: The weights are not AlexNet's, or the package `lpips` is not installed.
+        """
+        try:
+            lpips: Any = importlib.import_module("lpips")  # an optional extra
+        except ImportError as error:
+            raise InputError("LPIPS needs the package lpips; install the extra: pip install 'crreid[lpips]'") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it asks torchvision for random weights in a deprecated way
+            network: nn.Module = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        body: nn.Module = network.get_submodule("net")
+        # the package names torchvision's `features.3.weight` by its slices: `slice2.3.weight`
+        places = {name.partition(".")[2]: name for name in body.state_dict()}
+        named = {places.get(name.removeprefix("features."), name): tensor for name, tensor in weights.items()}
+        fill_module(body, named, origin=origin, ignore=(), complete=True)
+        self._network, self._device = network.to(device).eval(), device
+
+    @torch.inference_mode()
+    def __call__(self, originals: UInt8Image, images: UInt8Image) -> list[float]:
+        """Return the distance of each image from its original.
+
+        Args:
+            originals: (N, H, W, 3) uint8, H and W at least 31.
+            images: (N, H, W, 3) uint8.
+
+        Returns:
+            N numbers, at least 0; 0 for identical images.
+
+        Raises:
+            InputError: Other types, images smaller than that, or shapes that differ.
+        """
+        _check(originals, images, dimensions=4, least=LEAST_SIDE)
+        first, second = (
+            torch.tensor(array, device=self._device).permute(0, 3, 1, 2).float() / RANGE
+            for array in (originals, images)
+        )
+        distances: list[float] = self._network(first, second, normalize=True).flatten().tolist()
+        return distances
+
+
+def _check(originals: UInt8Image, images: UInt8Image, *, dimensions: int, least: int) -> None:
+    shape = "(N, H, W, 3)" if dimensions == 4 else "(H, W, 3)"
+    for array in (originals, images):
+        sized = array.ndim == dimensions and array.shape[-1] == 3 and min(array.shape[-3:-1]) >= least
+        if array.dtype != np.uint8 or not sized:
+            expected = f"{shape} uint8 with H and W of at least {least}"
+            raise InputError(f"images to compare are {array.shape} {array.dtype}; expected {expected}")
+    if originals.shape != images.shape:
+        raise InputError(f"images to compare are {originals.shape} and {images.shape}; expected one shape")
+
+
+@torch.inference_mode()
+def restore_pixels(
+    method: Method, images: NDArray[np.uint8], *, device: torch.device, precision: str = "bf16"
+) -> NDArray[np.uint8] | None:
+    """Restore images, as pixels: clamped to the range of an image and rounded.
+
+    Args:
+        method: On `device`; set to evaluation mode here.
+        images: (N, H, W, 3) uint8 at the network's input size, low resolution already upsampled.
+        device: Where to restore.
+        precision: `bf16` or `fp32`, as in training.
+
+    Returns:
+        (N, H, W, 3) uint8, or None for a method that restores nothing.
+
+    Raises:
+        InputError: The method's output is not finite.
+    """
+    method.eval()
+    inputs = normalise(torch.tensor(images, device=device))
+    if precision == "bf16":
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        restored = method.restore(inputs)
+    if restored is None:
+        return None
+    if not restored.isfinite().all():
+        raise InputError("restored images hold values that are not finite; expected the weights of a sound training")
+    pixels: NDArray[np.uint8] = (denormalise(restored) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return pixels
+
+
+def restoration_quality(
+    method: Method,
+    data: PreparedData,
+    rates: Sequence[float],
+    *,
+    size: tuple[int, int],
+    device: torch.device,
+    precision: str = "bf16",
+    perceptual: PerceptualDistance | None = None,
+) -> pd.DataFrame:
+    """Measure the queries after restoration, each downsampled from its high-resolution file by every rate.
+
+    The original is that file at the network's size. On data of native low resolution (CAVIAR) it is no better than the
+    recording. Values are means over the images of what each scores by itself.
+
+    Args:
+        method: On `device`; set to evaluation mode here. For one that restores nothing, its input is measured.
+        data: Whose queries.
+        rates: At least 1 each.
+        size: (height, width) of the network's input, at least 11 pixels each, 31 for LPIPS.
+        device: Where to restore.
+        precision: `bf16` or `fp32`, as in training.
+        perceptual: Measures LPIPS too.
+
+    Returns:
+        Columns rate, measure (`psnr` in decibels, where an image without error counts `IDENTICAL_DECIBELS`, `ssim`,
+        and `lpips` where it is measured), value, input (the same of the unrestored input), images (their number).
+
+    Raises:
+        InputError: A rate below 1, or a size below those pixels.
+    """
+    measures = ("psnr", "ssim") if perceptual is None else ("psnr", "ssim", "lpips")
+    lines: list[tuple[float, str, float, float, int]] = []
+    for rate in rates:
+        originals, inputs = (image_batches(data.query.with_rates(each), data.pixels, size) for each in (1, rate))
+        before: list[tuple[float, ...]] = []
+        after: list[tuple[float, ...]] = []
+        for original, low in zip(originals, inputs, strict=True):
+            given = _quality(original, low, perceptual)
+            restored = restore_pixels(method, low, device=device, precision=precision)
+            before += given
+            after += given if restored is None else _quality(original, restored, perceptual)
+        means = zip(measures, np.mean(after, axis=0).tolist(), np.mean(before, axis=0).tolist(), strict=True)
+        lines += [(rate, *mean, len(after)) for mean in means]
+    return pd.DataFrame(lines, columns=["rate", "measure", "value", "input", "images"])
+
+
+def _quality(
+    originals: UInt8Image, images: UInt8Image, perceptual: PerceptualDistance | None
+) -> list[tuple[float, ...]]:
+    """Return PSNR, SSIM and perhaps LPIPS of every image of two stacks (N, H, W, 3)."""
+    scores = [
+        (min(peak_signal_to_noise_ratio(*pair), IDENTICAL_DECIBELS), structural_similarity(*pair))
+        for pair in zip(originals, images, strict=True)
+    ]
+    if perceptual is None:
+        return [*scores]
+    return [(*score, distance) for score, distance in zip(scores, perceptual(originals, images), strict=True)]

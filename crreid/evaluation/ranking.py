@@ -1,229 +1,290 @@
-"""From a distance matrix to the scores of re-identification: matching characteristic and both mean average precisions.
+"""From a distance matrix to tidy scores: cumulative matching characteristic and both mean average precisions.
+
+Queries are the low-resolution images of one camera; the gallery holds the high-resolution images of the others. There
+are two protocols:
+
+- `multi_shot`: all gallery images stay; matching characteristic and both mean average precisions. Used for
+  MLR-Market-1501 and MLR-DukeMTMC-reID by PS-HRNet and others.
+- `single_shot`: one gallery image per identity, drawn many times; matching characteristic only. The protocol of SING
+  (Jiao et al., AAAI 2018), used for MLR-VIPeR, MLR-CUHK03 and CAVIAR.
 
 Two mean average precisions exist in this field and differ by up to several points on the same ranking:
 
-- at each hit: precision is averaged where a right image appears (torchreid, fast-reid, information retrieval);
-- trapezoid: the mean of the precisions just before and at each hit is averaged, the rule of the Oxford-5k buildings
-  that Market-1501's original evaluation took over (Zheng et al., ICCV 2015) and that the family of PS-HRNet reports.
+- `map_hit`: precision is averaged where a correct match appears (torchreid, fast-reid, information retrieval);
+- `map_trapezoid`: the mean of the precisions just before and at each correct match is averaged, the rule of the
+  Oxford-5k buildings that Market-1501's original evaluation took over (Zheng et al., ICCV 2015) and that the family of
+  PS-HRNet reports.
 
-Both are always computed and always named.
+Both are always computed and always named. Under both protocols, gallery images of the query's identity from its own
+camera are removed, and so is junk. Equal distances are ranked by gallery index, so that no result depends on a sorting
+routine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
+import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.evaluation.labels import JUNK, Booleans, Integers, SameIdentity
 
 __all__ = [
+    "DISTRACTOR",
+    "JUNK",
+    "RANKS",
+    "SCORE_COLUMNS",
     "Distances",
-    "QueryRankings",
-    "RankLists",
-    "RankingScores",
+    "RetrievalLabels",
     "Unmatched",
-    "check_scoring",
-    "distance_blocks",
-    "from_json",
+    "match_positions",
+    "multi_shot",
     "rank_lists",
-    "rank_queries",
-    "summarise",
-    "to_json",
+    "single_shot",
 ]
 
+Booleans = NDArray[np.bool_]
+Integers = NDArray[np.int64]
 Distances = NDArray[np.floating[Any]] | torch.Tensor  # (queries, gallery), smaller = more alike, no NaN
 Unmatched = Literal["exclude", "zero"]
 
+JUNK = -1
+"""Gallery identity of images to ignore: removed for every query, neither correct nor false matches."""
+DISTRACTOR = -2
+"""Gallery identity of images of nobody: a false match for every query."""
+RANKS = (1, 5, 10, 20)
+"""Ranks of the cumulative matching characteristic: share of queries with a correct match among the first 1, 5, ..."""
+SCORE_COLUMNS = ("protocol", "rate", "metric", "value", "deviation", "queries", "unmatched")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class QueryRankings:
-    """What each query's ranking is worth; the means of it are in `RankingScores`.
+class RetrievalLabels:
+    """Labels of the rows (queries) and columns (gallery images) of a distance matrix.
 
     Attributes:
-        first_match: (queries,) 0-based position of the first right image among the images that count, -1 without one.
-        average_precision_hit: (queries,) in [0, 1], 0 without a valid match.
-        average_precision_trapezoid: (queries,) in [0, 1], 0 without a valid match.
+        query_identities: (queries,) integers of at least 0.
+        query_cameras: (queries,) integers.
+        query_rates: (queries,) downsampling rate of each query, at least 1; scores are broken down by it.
+        gallery_identities: (gallery,) integers; `JUNK` (-1) is removed, `DISTRACTOR` (-2) matches no query.
+        gallery_cameras: (gallery,) integers.
     """
 
-    first_match: Integers
-    average_precision_hit: NDArray[np.float64]
-    average_precision_trapezoid: NDArray[np.float64]
+    query_identities: Integers
+    query_cameras: Integers
+    query_rates: NDArray[np.float64]
+    gallery_identities: Integers
+    gallery_cameras: Integers
 
-    def __len__(self) -> int:
-        return len(self.first_match)
+    def __post_init__(self) -> None:
+        """Turns the fields into int64 and float64 arrays.
 
-    def select(self, mask: Booleans) -> Self:
-        """The queries where `mask`, (queries,), holds."""
-        return type(self)(
-            first_match=self.first_match[mask],
-            average_precision_hit=self.average_precision_hit[mask],
-            average_precision_trapezoid=self.average_precision_trapezoid[mask],
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankingScores:
-    """Means over queries, as fractions; not a number where no query could be scored.
-
-    Attributes:
-        ranks: Cumulative matching characteristic: share of queries with a right image among the first 1, 5, ... images.
-        map_hit: Mean average precision, precision averaged at each hit.
-        map_trapezoid: Mean average precision of Market-1501's original evaluation.
-        queries: Number of queries, matched or not.
-        unmatched: How many of them have no valid match in the gallery.
-    """
-
-    ranks: dict[int, float]
-    map_hit: float
-    map_trapezoid: float
-    queries: int
-    unmatched: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ranks become strings, not-a-number becomes None."""
-        return {
-            "ranks": {str(rank): to_json(value) for rank, value in self.ranks.items()},
-            "map_hit": to_json(self.map_hit),
-            "map_trapezoid": to_json(self.map_trapezoid),
-            "queries": self.queries,
-            "unmatched": self.unmatched,
-        }
+        Raises:
+            InputError: Labels are not integers, lengths differ, a rate is below 1 or a query identity below 0.
+        """
+        for side in ("query", "gallery"):
+            for name in (f"{side}_identities", f"{side}_cameras"):
+                object.__setattr__(self, name, _integers(getattr(self, name), name))
+            identities, cameras = getattr(self, f"{side}_identities"), getattr(self, f"{side}_cameras")
+            if cameras.shape != identities.shape:
+                found = f"{identities.shape} and {cameras.shape}"
+                raise InputError(f"{side}: identities and cameras must be arrays of one length, not {found}")
+        rates = np.asarray(self.query_rates, dtype=np.float64)
+        if rates.shape != self.query_identities.shape:
+            raise InputError(f"query_rates has the shape {rates.shape}; expected {self.query_identities.shape}")
+        if not (rates >= 1).all():
+            raise InputError(
+                f"query_rates holds {rates[~(rates >= 1)][0]:g}; expected at least 1 (1 = high resolution)"
+            )
+        object.__setattr__(self, "query_rates", rates)
+        if (self.query_identities < 0).any():
+            row = int(np.argmax(self.query_identities < 0))
+            raise InputError(f"query {row} has identity {self.query_identities[row]}; expected at least 0")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The scores that `to_dict` wrote. Raises InputError where a field is missing or no number."""
-        try:
-            return cls(
-                ranks={int(rank): from_json(value) for rank, value in values["ranks"].items()},
-                map_hit=from_json(values["map_hit"]),
-                map_trapezoid=from_json(values["map_trapezoid"]),
-                queries=int(values["queries"]),
-                unmatched=int(values["unmatched"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"ranking scores: a field is missing or no number ({error!r})") from error
+    def from_tables(cls, query: ImageTable, gallery: ImageTable) -> Self:
+        """Return the labels of two image tables, one per image, in table order.
 
+        Args:
+            query: Queries; their roles do not matter.
+            gallery: Gallery; rows of the role junk become `JUNK`, those of the role distractor `DISTRACTOR`.
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RankLists:
-    """The best gallery images of each query, for figures.
-
-    Attributes:
-        indices: (queries, k) gallery indices, best first, without junk and the query's own camera; -1 behind the last.
-        right: (queries, k) whether the image shows the query's person; False where the index is -1.
-    """
-
-    indices: Integers
-    right: Booleans
-
-
-def to_json(value: float) -> float | None:
-    """A float for strict JSON, which knows no not-a-number."""
-    return None if math.isnan(value) else float(value)
-
-
-def from_json(value: float | None) -> float:
-    """Inverse of `to_json`."""
-    return math.nan if value is None else float(value)
-
-
-def check_scoring(ranks: Sequence[int], unmatched: str) -> None:
-    """Raises InputError if a rank is below 1 or `unmatched` is neither `exclude` nor `zero`."""
-    if any(rank < 1 for rank in ranks):
-        raise InputError(f"ranks must be at least 1, not {min(ranks)}")
-    if unmatched not in get_args(Unmatched):
-        raise InputError(f"unmatched must be 'exclude' or 'zero', not {unmatched!r}")
-
-
-def distance_blocks(
-    distances: Distances, shape: tuple[int, int], chunk: int
-) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
-    """Goes through a distance matrix by blocks of queries.
-
-    Args:
-        distances: (queries, gallery).
-        shape: What the labels say the shape is.
-        chunk: Queries a block; bounds the extra memory, changes no result.
-
-    Yields:
-        Index of the block's first query, and the block: (at most chunk, gallery) float array on the CPU.
-
-    Raises:
-        InputError: The shape differs, chunk is below 1, or a distance is not a number.
-    """
-    if tuple(distances.shape) != shape:
-        raise InputError(
-            f"distances have the shape {tuple(distances.shape)}; the labels say {shape} (queries, gallery)"
+        Raises:
+            InputError: A query has a negative identity.
+        """
+        role = gallery.rows["role"]
+        identities = gallery.rows["identity"].mask(role == "junk", JUNK).mask(role == "distractor", DISTRACTOR)
+        return cls(
+            query_identities=query.rows["identity"].to_numpy(),
+            query_cameras=query.rows["camera"].to_numpy(),
+            query_rates=query.rows["rate"].to_numpy(),
+            gallery_identities=identities.to_numpy(),
+            gallery_cameras=gallery.rows["camera"].to_numpy(),
         )
-    if chunk < 1:
-        raise InputError(f"chunk must be at least 1 query, not {chunk}")
-    for start in range(0, shape[0], chunk):
-        part = distances[start : start + chunk]
-        if isinstance(part, torch.Tensor):
-            part = part.detach().cpu()
-            part = part.float() if part.dtype == torch.bfloat16 else part  # NumPy has no bfloat16
-        block = np.asarray(part)
-        block = block if np.issubdtype(block.dtype, np.floating) else block.astype(np.float64)
-        invalid = np.isnan(block)
-        if invalid.any():
-            row, column = np.argwhere(invalid)[0]
-            raise InputError(f"distance of query {start + row} to gallery image {column} is not a number")
-        yield start, block
+
+    def matches(self) -> Iterator[tuple[Integers, Integers]]:
+        """Yield for each query the gallery images of its identity: its correct matches, and those of its own camera.
+
+        The latter are removed from the query's ranking. Both are gallery indices, ascending.
+        """
+        order = np.argsort(self.gallery_identities, kind="stable")  # images of one identity stay in gallery order
+        grouped = self.gallery_identities[order]
+        starts, stops = (np.searchsorted(grouped, self.query_identities, side=side) for side in ("left", "right"))
+        for camera, start, stop in zip(self.query_cameras, starts, stops, strict=True):
+            images = order[start:stop]
+            own = self.gallery_cameras[images] == camera
+            yield images[~own], images[own]
 
 
-def rank_queries(
-    distances: Distances,
-    *,
-    query_identities: Integers,
-    gallery_identities: Integers,
-    query_cameras: Integers | None = None,
-    gallery_cameras: Integers | None = None,
-    chunk: int = 256,
-) -> QueryRankings:
-    """Ranks the gallery for each query and scores each ranking.
+def _integers(values: ArrayLike, name: str) -> Integers:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise InputError(f"{name} has the shape {array.shape} and type {array.dtype}; expected one integer per image")
+    return array.astype(np.int64)
 
-    For each query, gallery images of its identity from its own camera are removed, and so is junk (identity -1).
-    Equal distances are ranked by gallery index, so no result depends on `chunk` or on a sorting routine.
+
+def multi_shot(distances: Distances, labels: RetrievalLabels, *, unmatched: Unmatched = "exclude") -> pd.DataFrame:
+    """Score retrieval among all gallery images.
 
     Args:
         distances: (queries, gallery), smaller = more alike.
-        query_identities: (queries,) at least 0.
-        gallery_identities: (gallery,); -1 = junk, other negative ones match no query.
-        query_cameras: (queries,); None, for both, removes no image for its camera.
-        gallery_cameras: (gallery,) or None.
-        chunk: Queries checked at once; bounds the extra memory.
+        labels: Labels of its rows and columns.
+        unmatched: What becomes of queries without a correct match in the gallery. `exclude` leaves them out of all
+            means, as torchreid does; `zero` counts them as failures, as Market-1501's original evaluation and
+            PS-HRNet's do.
 
     Returns:
-        One entry a query, in the order of the rows.
+        Columns `SCORE_COLUMNS`: protocol (`multi_shot`), rate (NaN = all queries, else those of this rate), metric
+        (rank1, rank5, rank10, rank20, map_hit, map_trapezoid), value (mean over queries, in [0, 1]; NaN where none
+        could be scored), deviation (NaN), queries (all of this rate), unmatched (how many of them have no match).
 
     Raises:
-        InputError: Shapes differ, a query's identity is negative, or a distance is not a number.
+        InputError: Shapes differ, a distance is NaN, no query has a correct match, or `unmatched` is unknown.
     """
-    same = SameIdentity(query_identities, gallery_identities, query_cameras, gallery_cameras)
-    junk = np.flatnonzero(gallery_identities == JUNK)
-    first = np.full(len(same), -1, dtype=np.int64)
-    hit, trapezoid = np.zeros(len(same)), np.zeros(len(same))
-    for start, block in distance_blocks(distances, (len(same), len(gallery_identities)), chunk):
-        for query, row in enumerate(block, start):
-            images, removed = same.of(query)
-            if not removed.all():  # all() of no images is true
-                counted = row.copy()
-                counted[junk] = counted[images[removed]] = np.nan  # sorted behind all others, tied with none
-                first[query], hit[query], trapezoid[query] = _score(_positions(counted, images[~removed]))
-    return QueryRankings(first_match=first, average_precision_hit=hit, average_precision_trapezoid=trapezoid)
+    _check_unmatched(unmatched)
+    positions = match_positions(distances, labels)
+    matched = np.array([len(found) > 0 for found in positions], dtype=np.bool_)
+    _require_matches(labels, matched)
+    first = np.array([found[0] if len(found) else len(labels.gallery_identities) for found in positions])
+    precisions = np.array([_average_precisions(found) for found in positions])
+    worth = {f"rank{rank}": matched & (first < rank) for rank in RANKS}
+    worth |= {"map_hit": precisions[:, 0], "map_trapezoid": precisions[:, 1]}
+
+    def score(chosen: Booleans) -> dict[str, tuple[float, float]]:
+        counted = chosen & matched if unmatched == "exclude" else chosen
+        means = {name: float(values[counted].mean()) if counted.any() else math.nan for name, values in worth.items()}
+        return {name: (mean, math.nan) for name, mean in means.items()}
+
+    return _tidy("multi_shot", labels, matched, score)
 
 
-def _positions(row: NDArray[np.floating[Any]], images: Integers) -> NDArray[np.intp]:
-    """Positions, ascending, of `images` (ascending) in the stable ranking of `row`, whose removed images are NaN.
+def single_shot(
+    distances: Distances,
+    labels: RetrievalLabels,
+    *,
+    draws: int = 100,
+    generator: np.random.Generator,
+    unmatched: Unmatched = "exclude",
+) -> pd.DataFrame:
+    """Score retrieval among one gallery image per identity, drawn at random many times and shared by all queries.
 
-    A plain sort tells them but for ties, and is an order of magnitude faster than a stable sort of indices.
+    Junk and distractors are never drawn. MLR sets keep the queries' camera out of the gallery, so all images of an
+    identity are valid there. Elsewhere a draw may pick an image of a query's own camera for the query's identity: the
+    image is removed and the query left out of that draw's mean, under either setting of `unmatched`, which concerns
+    the queries that no draw could match.
+
+    Args:
+        distances: (queries, gallery), smaller = more alike.
+        labels: Labels of its rows and columns.
+        draws: Number of draws, at least 1 (SING: 100).
+        generator: Makes the draws.
+        unmatched: As in `multi_shot`.
+
+    Returns:
+        As `multi_shot`, of the protocol `single_shot` and without mean average precision: value is the mean over the
+        draws and deviation their sample standard deviation, NaN for a single draw.
+
+    Raises:
+        InputError: As `multi_shot`, or no draw is asked for.
+    """
+    _check_unmatched(unmatched)
+    if draws < 1:
+        raise InputError(f"single-shot needs at least 1 draw of the gallery, not {draws}")
+    positions, matched = _drawn_positions(distances, labels, draws, generator)
+    _require_matches(labels, matched)
+    present = positions >= 0
+    scored = present if unmatched == "exclude" else present | ~matched
+
+    def score(chosen: Booleans) -> dict[str, tuple[float, float]]:
+        number = scored[:, chosen].sum(axis=1)
+        found = {}
+        for rank in RANKS:
+            hits = (present[:, chosen] & (positions[:, chosen] < rank)).sum(axis=1)
+            shares = hits[number > 0] / number[number > 0]
+            mean = float(shares.mean()) if len(shares) else math.nan
+            found[f"rank{rank}"] = mean, float(shares.std(ddof=1)) if len(shares) > 1 else math.nan
+        return found
+
+    return _tidy("single_shot", labels, matched, score)
+
+
+def rank_lists(distances: Distances, labels: RetrievalLabels, *, length: int = 10) -> pd.DataFrame:
+    """Return the nearest gallery images of each query, without junk and images of its identity from its own camera.
+
+    Args:
+        distances: (queries, gallery), smaller = more alike.
+        labels: Labels of its rows and columns.
+        length: Images per query, at least 1.
+
+    Returns:
+        Columns query (row of `distances`), rank (from 1), gallery (column of `distances`), correct (whether the image
+        shows the query's identity); nearest first, fewer than `length` where the gallery is smaller.
+
+    Raises:
+        InputError: Shapes differ, a distance is NaN, or the length is below 1.
+    """
+    if length < 1:
+        raise InputError(f"the length of a ranked list must be at least 1, not {length}")
+    lines: list[tuple[int, int, int, bool]] = []
+    for query, (row, _, own) in enumerate(_queries(distances, labels)):
+        valid = labels.gallery_identities != JUNK
+        valid[own] = False
+        candidates = np.flatnonzero(valid)
+        if len(candidates) > length:
+            # everything up to the last distance of the list, so that ties at its end are cut by gallery index
+            limit = np.partition(row[candidates], length - 1)[length - 1]
+            candidates = candidates[row[candidates] <= limit]
+        best = candidates[np.argsort(row[candidates], kind="stable")[:length]]
+        correct = labels.gallery_identities[best] == labels.query_identities[query]
+        lines += [(query, rank, *found) for rank, found in enumerate(zip(best, correct, strict=True), start=1)]
+    return pd.DataFrame(lines, columns=["query", "rank", "gallery", "correct"])
+
+
+def match_positions(distances: Distances, labels: RetrievalLabels) -> list[Integers]:
+    """Return for each query the 0-based positions, ascending, of its correct matches among the images that count.
+
+    The list of a query without a correct match is empty. Raises InputError where shapes differ or a distance is NaN.
+    """
+    junk = np.flatnonzero(labels.gallery_identities == JUNK)
+    positions = []
+    for row, matches, own in _queries(distances, labels):
+        if len(matches):
+            counted = row.copy()
+            counted[junk] = counted[own] = np.nan  # sorted behind all others, tied with none
+            matches = _positions(counted, matches)
+        positions.append(matches)
+    return positions
+
+
+def _positions(row: NDArray[np.floating[Any]], images: Integers) -> Integers:
+    """Return the positions, ascending, of `images` (ascending) in the stable ranking of `row`.
+
+    A plain sort finds them except for ties, and is an order of magnitude faster than a stable sort of indices.
     """
     images = images[np.argsort(row[images], kind="stable")]
     values, ordered = row[images], np.sort(row)
@@ -233,86 +294,91 @@ def _positions(row: NDArray[np.floating[Any]], images: Integers) -> NDArray[np.i
     return positions
 
 
-def _score(positions: NDArray[np.intp]) -> tuple[int, float, float]:
-    """First match and both average precisions from the ascending positions of the right images."""
+def _average_precisions(positions: Integers) -> tuple[float, float]:
+    """Return both average precisions, at each hit and trapezoid, of one query; 0 without a correct match."""
+    if not len(positions):
+        return 0.0, 0.0
     hits = np.arange(len(positions))
     precision = (hits + 1) / (positions + 1)
     before = np.divide(hits, positions, out=np.ones(len(hits)), where=positions > 0)  # 1 in front of all images
-    return int(positions[0]), float(precision.mean()), float((before + precision).mean() / 2)
+    return float(precision.mean()), float((before + precision).mean() / 2)
 
 
-def summarise(
-    rankings: QueryRankings, *, ranks: Sequence[int] = (1, 5, 10, 20), unmatched: Unmatched = "exclude"
-) -> RankingScores:
-    """Means over queries.
+def _drawn_positions(
+    distances: Distances, labels: RetrievalLabels, draws: int, generator: np.random.Generator
+) -> tuple[NDArray[np.int32], Booleans]:
+    """Return the position of the correct match (draws, queries), -1 where it is removed, and who has one (queries,)."""
+    order = np.argsort(labels.gallery_identities, kind="stable")
+    order = order[labels.gallery_identities[order] >= 0]
+    identities, starts, counts = np.unique(labels.gallery_identities[order], return_index=True, return_counts=True)
+    # five times as fast as bounded integers; the product stays below the count
+    picks = generator.random((draws, len(counts)), dtype=np.float32) * counts
+    drawn = order[starts + picks.astype(np.int64)]  # (draws, identities) gallery indices
+    queries = len(labels.query_identities)
+    positions, matched = np.full((draws, queries), -1, dtype=np.int32), np.zeros(queries, dtype=np.bool_)
+    for query, (row, matches, _) in enumerate(_queries(distances, labels)):
+        if not len(matches):
+            continue
+        matched[query] = True
+        identity = np.searchsorted(identities, labels.query_identities[query])
+        correct = drawn[:, identity, None]
+        values, value = row[drawn], row[correct]
+        ahead, equal = values < value, values == value
+        if np.count_nonzero(equal) > draws:  # more than each draw's correct match itself
+            ahead |= equal & (drawn < correct)
+        positions[:, query] = ahead.sum(axis=1, dtype=np.int32)
+        positions[labels.gallery_cameras[correct[:, 0]] == labels.query_cameras[query], query] = -1
+    return positions, matched
 
-    Args:
-        rankings: From `rank_queries`.
-        ranks: Ranks of the cumulative matching characteristic, each at least 1.
-        unmatched: `exclude` leaves queries without a valid match out of all means, as torchreid does; `zero` counts
-            them as failures, as Market-1501's original evaluation and PS-HRNet's do.
 
-    Returns:
-        Scores; not a number where no query could be scored.
+def _queries(
+    distances: Distances, labels: RetrievalLabels
+) -> Iterator[tuple[NDArray[np.floating[Any]], Integers, Integers]]:
+    """Yield each query's distances (gallery,) and its `RetrievalLabels.matches`, after checking the distances."""
+    if isinstance(distances, torch.Tensor):
+        distances = distances.detach().cpu()
+        distances = distances.float() if distances.dtype == torch.bfloat16 else distances  # NumPy has no bfloat16
+    values = np.asarray(distances)
+    values = values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float64)
+    expected = len(labels.query_identities), len(labels.gallery_identities)
+    if values.shape != expected:
+        raise InputError(f"distances have the shape {values.shape}; the labels say {expected} (queries, gallery)")
+    for query, (row, (matches, own)) in enumerate(zip(values, labels.matches(), strict=True)):
+        if np.isnan(row).any():
+            column = int(np.argmax(np.isnan(row)))
+            raise InputError(f"distance of query {query} to gallery image {column} is not a number")
+        yield row, matches, own
 
-    Raises:
-        InputError: A rank is below 1, or `unmatched` is unknown.
-    """
-    check_scoring(ranks, unmatched)
-    matched = rankings.first_match >= 0
-    counted = rankings.select(matched) if unmatched == "exclude" else rankings
-    hits = counted.first_match[counted.first_match >= 0]
-    number = len(counted)
-    return RankingScores(
-        ranks={rank: np.count_nonzero(hits < rank) / number if number else math.nan for rank in ranks},
-        map_hit=float(counted.average_precision_hit.mean()) if number else math.nan,
-        map_trapezoid=float(counted.average_precision_trapezoid.mean()) if number else math.nan,
-        queries=len(rankings),
-        unmatched=int(np.count_nonzero(~matched)),
+
+def _tidy(
+    protocol: str,
+    labels: RetrievalLabels,
+    matched: Booleans,
+    score: Callable[[Booleans], Mapping[str, tuple[float, float]]],
+) -> pd.DataFrame:
+    """Return the scores of all queries and of those of each rate; `score` takes a mask of queries."""
+    lines = []
+    for rate in (math.nan, *np.unique(labels.query_rates)):
+        chosen = np.isnan(rate) | (labels.query_rates == rate)
+        counts = np.count_nonzero(chosen), np.count_nonzero(chosen & ~matched)
+        lines += [(protocol, rate, metric, *found, *counts) for metric, found in score(chosen).items()]
+    return pd.DataFrame(lines, columns=list(SCORE_COLUMNS))
+
+
+def _check_unmatched(unmatched: str) -> None:
+    if unmatched not in get_args(Unmatched):
+        raise InputError(f"unmatched must be 'exclude' or 'zero', not {unmatched!r}")
+
+
+def _require_matches(labels: RetrievalLabels, matched: Booleans) -> None:
+    """Raise InputError, saying why, if no query has a correct match."""
+    if matched.any():
+        return
+    if not len(matched):
+        raise InputError("there is no query to evaluate")
+    if not np.isin(labels.query_identities, labels.gallery_identities).any():
+        raise InputError(f"no identity of the {len(matched)} queries is in the gallery; expected a shared one")
+    raise InputError(
+        "every gallery image of a query's identity is from the query's own camera and therefore removed; "
+        "expected gallery images of other cameras"
     )
-
-
-def rank_lists(
-    distances: Distances,
-    *,
-    query_identities: Integers,
-    gallery_identities: Integers,
-    query_cameras: Integers | None = None,
-    gallery_cameras: Integers | None = None,
-    k: int = 10,
-    chunk: int = 256,
-) -> RankLists:
-    """The `k` best gallery images of each query under the rules of `rank_queries`, and which of them are right.
-
-    Args:
-        distances: (queries, gallery), smaller = more alike.
-        query_identities: (queries,) at least 0.
-        gallery_identities: (gallery,); -1 = junk, other negative ones match no query.
-        query_cameras: (queries,); None, for both, removes no image for its camera.
-        gallery_cameras: (gallery,) or None.
-        k: Length of the lists, at least 1.
-        chunk: Queries handled at once; bounds the extra memory.
-
-    Raises:
-        InputError: As `rank_queries`, or k is below 1.
-    """
-    if k < 1:
-        raise InputError(f"k must be at least 1, not {k}")
-    same = SameIdentity(query_identities, gallery_identities, query_cameras, gallery_cameras)
-    indices = np.full((len(same), k), -1, dtype=np.int64)
-    for start, block in distance_blocks(distances, (len(same), len(gallery_identities)), chunk):
-        for query, row in enumerate(block, start):
-            valid = gallery_identities != JUNK
-            images, removed = same.of(query)
-            valid[images[removed]] = False
-            candidates = np.flatnonzero(valid)
-            if len(candidates) > k:
-                # everything up to the k-th distance, so that ties at the end are cut by gallery index
-                limit = np.partition(row[candidates], k - 1)[k - 1]
-                candidates = candidates[row[candidates] <= limit]
-            best = candidates[np.argsort(row[candidates], kind="stable")[:k]]
-            indices[query, : len(best)] = best
-    if not len(gallery_identities):
-        return RankLists(indices=indices, right=np.zeros(indices.shape, dtype=np.bool_))
-    right = (indices >= 0) & (gallery_identities[indices] == query_identities[:, None])
-    return RankLists(indices=indices, right=right)

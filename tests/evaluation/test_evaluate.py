@@ -1,10 +1,10 @@
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,9 @@ from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.evaluation.embedding import embed_table
-from crreid.evaluation.evaluate import EvaluationSettings, evaluate, query_distances
-from crreid.evaluation.protocols import RetrievalLabels, multi_shot
+from crreid.evaluation import evaluate as evaluation
+from crreid.evaluation.evaluate import EvaluationSettings, chance_rank1, embed_table, evaluate, query_distances
+from crreid.evaluation.ranking import SCORE_COLUMNS, RetrievalLabels, multi_shot, single_shot
 from crreid.methods.method import Method, Player
 
 CPU = torch.device("cpu")
@@ -68,10 +68,12 @@ def one_by_one(data: PreparedData, table: ImageTable, *, flip: bool) -> Tensor:
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("batch", [4, 9, 64])
-def test_descriptors_are_those_of_single_images_in_table_order(data: PreparedData, flip: bool, batch: int) -> None:
+def test_descriptors_are_those_of_single_images_in_table_order(
+    data: PreparedData, flip: bool, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", batch)
     method = Coarse().train()
-    options: dict[str, Any] = {"flip": flip, "batch": batch, "device": CPU, "precision": "fp32"}
-    found = embed_table(method, data.query, data.pixels, SIZE, **options)
+    found = embed_table(method, data.query, data.pixels, SIZE, flip=flip, device=CPU, precision="fp32")
     assert not method.training
     assert max(method.batches) <= batch
     assert found.dtype == torch.float32
@@ -90,25 +92,34 @@ def test_scores_of_every_test_are_those_of_its_distances(data: PreparedData) -> 
     settings = EvaluationSettings(flip=False, draws=3, query_rates=(1, 2.5))
     scores = evaluate(method, data, settings, size=SIZE, device=CPU, precision="fp32")
     assert method.batches == [18, 9, 9, 9]  # the gallery once
-    assert list(scores) == ["protocol", "rate 1", "rate 2.5"]
-    assert json.loads(json.dumps(scores)) == scores
+    assert list(scores) == ["test", *SCORE_COLUMNS]
+    assert scores.index.tolist() == list(range(len(scores)))
     gallery = one_by_one(data, data.gallery, flip=False)
-    for name, query in {
-        "protocol": data.query,
-        "rate 1": data.query.with_rates(1),
-        "rate 2.5": data.query.with_rates(2.5),
-    }.items():
-        distances = method.distances(one_by_one(data, query, flip=False), gallery, torch.ones(9))
-        expected = multi_shot(distances.numpy(), RetrievalLabels.from_tables(query, data.gallery)).to_dict()
-        assert scores[name]["multi_shot"] == expected
-        assert scores[name]["single_shot"]["overall"]["queries"] == 9
-    assert scores["protocol"]["multi_shot"] != scores["rate 1"]["multi_shot"]
+    for test, rate, query in [
+        ("drawn", None, data.query),
+        ("uniform", 1, data.query.with_rates(1)),
+        ("uniform", 2.5, data.query.with_rates(2.5)),
+    ]:
+        distances = method.distances(one_by_one(data, query, flip=False), gallery, torch.ones(9)).numpy()
+        labels = RetrievalLabels.from_tables(query, data.gallery)
+        drawn = single_shot(distances, labels, draws=3, generator=np.random.default_rng(0))
+        expected = pd.concat([multi_shot(distances, labels), drawn], ignore_index=True)
+        found = scores[scores["test"] == test].drop(columns="test")
+        if rate is None:
+            assert set(expected["rate"].dropna()) == {2, 3, 4}
+        else:  # one set of rows: all queries are those of the rate
+            expected = expected[expected["rate"].isna()].assign(rate=float(rate)).reset_index(drop=True)
+            found = found[found["rate"] == rate]
+            assert len(found) == 10
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
+    assert len(scores) == 4 * 10 + 2 * 10
 
 
 def test_the_same_twice(data: PreparedData) -> None:
     options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
     settings = EvaluationSettings(draws=4)
-    assert evaluate(Coarse(), data, settings, **options) == evaluate(Coarse(), data, settings, **options)
+    first, second = (evaluate(Coarse(), data, settings, **options) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
 
 
 def test_a_method_measures_distances_of_its_own_with_the_queries_rates(data: PreparedData) -> None:
@@ -134,8 +145,8 @@ def test_distances_of_a_network_are_measured_without_gradients(data: PreparedDat
             return self.scale * super().distances(query, gallery, query_rates)
 
     options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
-    scores = evaluate(Learnt(), data, EvaluationSettings(draws=2), **options)
-    assert scores == evaluate(Coarse(), data, EvaluationSettings(draws=2), **options)
+    learnt, coarse = (evaluate(each, data, EvaluationSettings(draws=2), **options) for each in (Learnt(), Coarse()))
+    pd.testing.assert_frame_equal(learnt, coarse)
     doubled = query_distances(Learnt(), data, data.query, FLIPPED, **options)
     np.testing.assert_allclose(doubled, 2 * query_distances(Coarse(), data, data.query, FLIPPED, **options), rtol=1e-6)
 
@@ -164,8 +175,9 @@ def test_a_part_of_the_descriptor_is_tested_alone(data: PreparedData) -> None:
     whole = query_distances(Halves(), data, data.query, FLIPPED, **options)
     assert not np.allclose(whole, found, atol=1e-4)
     scores = evaluate(Halves(), data, EvaluationSettings(draws=2, part="left"), **options)
-    labels = RetrievalLabels.from_tables(data.query, data.gallery)
-    assert scores["protocol"]["multi_shot"] == multi_shot(found, labels).to_dict()
+    of_part = multi_shot(found, RetrievalLabels.from_tables(data.query, data.gallery))
+    multi = scores[scores["protocol"] == "multi_shot"].drop(columns="test").reset_index(drop=True)
+    pd.testing.assert_frame_equal(multi, of_part)
     with pytest.raises(InputError, match="Halves has no part 'right' of its descriptor; it has left, colour"):
         evaluate(Halves(), data, EvaluationSettings(part="right"), **options)
     with pytest.raises(InputError, match="Coarse has no part 'left' of its descriptor; it has none"):
@@ -202,3 +214,32 @@ def test_native_resolution_is_told_by_size(table_maker: Callable[..., ImageTable
         np.testing.assert_allclose(data.stated_rates(rows), expected, rtol=1e-6)
     made = replace(data, native=False)
     assert made.stated_rates(data.train).tolist() == data.train.rows["rate"].tolist()
+
+
+def with_rows(table: ImageTable, role: str, people: list[tuple[int, int]]) -> ImageTable:
+    """A table of images of these (identity, camera), which nobody reads; the role gallery has a distractor too."""
+    rows = pd.DataFrame(people, columns=["identity", "camera"]).assign(role=role, rate=1.0)
+    rows.loc[rows["identity"] == 0, "role"] = "distractor"
+    return replace(table, rows=rows.assign(path=[f"{role}{number}.png" for number in range(len(rows))]))
+
+
+def test_chance_is_that_of_a_random_order(data: PreparedData) -> None:
+    generator = np.random.default_rng(0)
+    ranks = []
+    labels = RetrievalLabels.from_tables(data.query, data.gallery)
+    for _ in range(1000):
+        scores = multi_shot(generator.random((9, 18)), labels)
+        ranks.append(scores["value"][0])
+    assert chance_rank1(data) == pytest.approx(100 * np.mean(ranks), abs=1.0)
+
+
+def test_chance_leaves_out_the_own_camera_and_queries_without_a_correct_match(data: PreparedData) -> None:
+    gallery = with_rows(data.gallery, "gallery", [(1, 1), (1, 2), (2, 2), (2, 3), (0, 1)])
+    for people, expected in [
+        ([(1, 3)], 2 / 5),
+        ([(1, 1)], 1 / 4),
+        ([(1, 3), (1, 1)], (2 / 5 + 1 / 4) / 2),
+        ([(1, 3), (9, 1)], 2 / 5),  # as scores leave it out
+    ]:
+        asked = replace(data, query=with_rows(data.query, "query", people), gallery=gallery)
+        assert chance_rank1(asked) == pytest.approx(100 * expected)

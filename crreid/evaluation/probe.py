@@ -1,15 +1,15 @@
 """How well a simple classifier tells the resolution of an image from its descriptor.
 
 A descriptor that hides the resolution leaves the probe at chance. A probe well above chance proves that the resolution
-is written in the descriptor; one at chance only proves that no linear classifier reads it.
+is encoded in the descriptor; one at chance only proves that no linear classifier reads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -19,29 +19,9 @@ from sklearn.preprocessing import StandardScaler
 
 from crreid.errors import InputError
 
-__all__ = ["ProbeResult", "probe"]
+__all__ = ["probe"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeResult:
-    """What a probe reached on persons that it was not fitted to.
-
-    Attributes:
-        accuracies: Balanced accuracy on each fold, in [0, 1]: the mean over the classes of the share recognised.
-        chance: What guessing reaches: one over the number of classes.
-        classes: How many there are.
-        descriptors: How many were judged, each once.
-    """
-
-    accuracies: tuple[float, ...]
-    chance: float
-    classes: int
-    descriptors: int
-
-    @property
-    def mean(self) -> float:
-        """Over the folds."""
-        return float(np.mean(self.accuracies))
+FOLDS = 5  # fewer where there are fewer identities
 
 
 def probe(
@@ -49,49 +29,50 @@ def probe(
     targets: NDArray[np.float64],
     identities: NDArray[np.int64],
     *,
-    folds: int = 5,
     penalties: Sequence[float] = (1.0, 100.0),
-) -> ProbeResult:
-    """Cross-validates a logistic regression by identity: all images of a person are in one fold.
+) -> pd.DataFrame:
+    """Cross-validate a logistic regression by identity: all images of an identity are in one fold.
 
-    Features are standardised by the training folds, and the penalty is chosen among them by persons too, since one that
-    suits few loud features hides many faint ones. Classes count alike, however many images each has. Nothing is drawn:
-    the same descriptors give the same result.
+    Features are standardised by the training folds, and the penalty is chosen among them by identities too, since one
+    that suits few loud features hides many faint ones. Classes count alike, however many images each has. Nothing is
+    drawn: the same descriptors give the same result.
 
     Args:
         features: (N, D) finite descriptors.
-        targets: (N,) what is to be told, e.g. the rate; every value a class.
-        identities: (N,) persons.
-        folds: At least 2; fewer are made where there are fewer persons.
+        targets: (N,) what is to be told, e.g. the downsampling rate; every value is a class.
+        identities: (N,) identities, at least two.
         penalties: Strengths of the L2 penalty to choose from (one over scikit-learn's C).
+
+    Returns:
+        One row per fold, each judged on identities that the classifier was not fitted to: fold (from 1), accuracy
+        (balanced: the mean over the classes of the share recognised, in [0, 1]), chance (one over the number of
+        classes), images (descriptors judged).
 
     Raises:
         InputError: Lengths that do not match, a number that is not finite, fewer than two classes, or a class that some
             fold does not hold or leaves no images to learn from.
     """
-    _check(features, targets, identities, folds)
+    _check(features, targets, identities)
     classes = np.unique(targets)
     labels = np.searchsorted(classes, targets)
-    count = min(folds, len(np.unique(identities)))
-    accuracies = []
-    for number, (fitted, judged) in enumerate(GroupKFold(count).split(features, labels, identities)):
-        for part in (fitted, judged):
-            if len(np.unique(labels[part])) < len(classes):
-                raise InputError(
-                    f"fold {number + 1} of {count} lacks one of the {len(classes)} classes; "
-                    "expected every person at every resolution"
-                )
+    count = min(FOLDS, len(np.unique(identities)))
+    lines = []
+    for fold, (fitted, judged) in enumerate(GroupKFold(count).split(features, labels, identities), start=1):
+        if any(len(np.unique(labels[part])) < len(classes) for part in (fitted, judged)):
+            raise InputError(
+                f"fold {fold} of {count} lacks one of the {len(classes)} classes; "
+                "expected every identity at every resolution"
+            )
         penalty = _chosen_penalty(features[fitted], labels[fitted], identities[fitted], penalties)
-        accuracies.append(_accuracy(features, labels, fitted, judged, penalty=penalty))
-    return ProbeResult(
-        accuracies=tuple(accuracies), chance=1 / len(classes), classes=len(classes), descriptors=len(features)
-    )
+        accuracy = _accuracy(features, labels, fitted, judged, penalty=penalty)
+        lines.append({"fold": fold, "accuracy": accuracy, "chance": 1 / len(classes), "images": len(judged)})
+    return pd.DataFrame(lines)
 
 
 def _chosen_penalty(
     features: NDArray[np.float32], labels: NDArray[np.int64], identities: NDArray[np.int64], penalties: Sequence[float]
 ) -> float:
-    """The penalty that serves best on persons held out of these; of equal ones, and for one person, the first."""
+    """Return the penalty that is best on held-out identities; of equal ones, and for one identity, the first."""
     count = min(3, len(np.unique(identities)))
     if len(penalties) == 1 or count == 1:
         return penalties[0]
@@ -108,16 +89,14 @@ def _accuracy(
     *,
     penalty: float,
 ) -> float:
-    """Balanced accuracy on some rows of a classifier fitted to others."""
+    """Return the balanced accuracy on some rows of a classifier fitted to others."""
     regression = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=1000)
     model = make_pipeline(StandardScaler(), regression)
     model.fit(features[fitted].astype(np.float64), labels[fitted])
     return float(balanced_accuracy_score(labels[judged], model.predict(features[judged].astype(np.float64))))
 
 
-def _check(
-    features: NDArray[np.float32], targets: NDArray[np.float64], identities: NDArray[np.int64], folds: int
-) -> None:
+def _check(features: NDArray[np.float32], targets: NDArray[np.float64], identities: NDArray[np.int64]) -> None:
     if features.ndim != 2 or not len(features) or not np.isfinite(features).all():
         raise InputError(f"features of shape {features.shape} must be finite numbers (images, dimensions)")
     for name, values in (("targets", targets), ("identities", identities)):
@@ -125,5 +104,5 @@ def _check(
             raise InputError(f"{name} has the shape {values.shape}; expected ({len(features)},), one for each image")
     if len(np.unique(targets)) < 2:
         raise InputError("targets has one class only; expected at least two resolutions to tell apart")
-    if folds < 2 or len(np.unique(identities)) < 2:
-        raise InputError(f"a probe needs 2 folds and 2 persons, not {folds} and {len(np.unique(identities))}")
+    if len(np.unique(identities)) < 2:
+        raise InputError("a probe needs images of at least 2 identities")
