@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
@@ -24,8 +25,7 @@ from crreid.data.prepare import DataSettings, PreparedData, prepare
 from crreid.distributed import of_first, process_group, processes
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
-from crreid.evaluation.perceptual_distance import PerceptualDistance
-from crreid.evaluation.restoration import restoration_quality
+from crreid.evaluation.image_quality import PerceptualDistance, restoration_quality
 from crreid.methods.method import Method, MethodSettings
 from crreid.models.weights import (
     digest_of_file,
@@ -247,12 +247,12 @@ def _tested(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualDist
     scores = evaluate(result.method, result.data, run.evaluation, size=run.size, device=device, precision=precision)
     timings = ("seconds", "pairs_per_second")
     measured: dict[str, Any] = {
-        "scores": scores,
+        "scores": _nested_scores(scores),
         "parameters": sum(tensor.numel() for tensor in _trained_parameters(result.method)),
         "epochs": [{name: row[name] for name in row if name not in timings} for row in result.log.epochs],
     }
     if rates := run.evaluation.restoration_rates:
-        measured["restoration"] = restoration_quality(
+        quality = restoration_quality(
             result.method,
             result.data,
             rates,
@@ -261,6 +261,12 @@ def _tested(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualDist
             precision=precision,
             perceptual=perceptual,
         )
+        measured["restoration"] = {
+            f"rate {rate:g}": dict(zip(of_rate["measure"], of_rate["value"], strict=True))
+            | {f"input_{measure}": value for measure, value in zip(of_rate["measure"], of_rate["input"], strict=True)}
+            | {"images": int(of_rate["images"].iloc[0])}
+            for rate, of_rate in quality.groupby("rate")
+        }
     origin = result.log.provenance | {
         "data": {"name": result.data.name, "digest": result.data.digest},
         "training_seconds": round(sum(row["seconds"] for row in result.log.epochs), 1),
@@ -269,6 +275,27 @@ def _tested(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualDist
     if any(origin[name] != evaluation[name] for name in ("commit", "dirty", "device")):
         origin["evaluation"] = evaluation
     return Record(digest=run.digest, title=run.method.title, run=run.describe(), measured=measured, provenance=origin)
+
+
+def _nested_scores(scores: pd.DataFrame) -> dict[str, Any]:
+    """Return tidy scores as records of format 1 hold them; goes with that format."""
+    nested: dict[str, Any] = {}
+    for row in scores.to_dict("records"):
+        test = "protocol" if row["test"] == "drawn" else f"rate {row['rate']:g}"
+        of_protocol = nested.setdefault(test, {}).setdefault(row["protocol"], {"per_rate": {}})
+        places = [of_protocol["per_rate"].setdefault(str(row["rate"]), {})] if row["rate"] >= 1 else []
+        if row["test"] == "uniform" or not places:
+            places.append(of_protocol.setdefault("overall", {}))
+        value, deviation = (None if row[name] != row[name] else row[name] for name in ("value", "deviation"))
+        for place in places:
+            place |= {"queries": row["queries"], "unmatched": row["unmatched"]}
+            if not row["metric"].startswith("rank"):
+                place[row["metric"]] = value
+                continue
+            place.setdefault("ranks", {})[row["metric"].removeprefix("rank")] = value
+            if row["protocol"] == "single_shot":
+                place.setdefault("ranks_deviation", {})[row["metric"].removeprefix("rank")] = deviation
+    return nested
 
 
 def _perceptual_distance(run: Run, workspace: Workspace) -> PerceptualDistance | None:

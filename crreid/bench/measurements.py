@@ -31,9 +31,8 @@ from crreid.data.pairs import PairBatch
 from crreid.data.pixels import PixelCache
 from crreid.errors import InputError
 from crreid.evaluation.cost import seconds_of
-from crreid.evaluation.embedding import embed_table
-from crreid.evaluation.labels import RetrievalLabels
-from crreid.evaluation.protocols import multi_shot
+from crreid.evaluation.evaluate import embed_table
+from crreid.evaluation.ranking import RetrievalLabels, multi_shot
 from crreid.methods.method import Method
 from crreid.numerics import keep_freed_memory
 from crreid.provenance import device_name
@@ -164,8 +163,9 @@ def _ranking(job: Job) -> list[Measurement]:
         plain = plain_scores(distances, labels)
         scores = {"rank1": plain.ranks[1], "map_hit": plain.map_hit, "map_trapezoid": plain.map_trapezoid}
     else:
-        fast = multi_shot(distances, labels).overall
-        scores = {"rank1": fast.ranks[1], "map_hit": fast.map_hit, "map_trapezoid": fast.map_trapezoid}
+        fast = multi_shot(distances, labels)
+        overall = fast[fast["rate"].isna()].set_index("metric")["value"]
+        scores = {name: float(overall[name]) for name in ("rank1", "map_hit", "map_trapezoid")}
     seconds = time.perf_counter() - clock
     case = "scores of {:,} queries x {:,} images".format(*size.ranking)
     found = _speed(case, "queries", seconds / len(distances), torch.device("cpu"))

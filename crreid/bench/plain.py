@@ -24,8 +24,7 @@ from crreid.data.sampler import SampleKey
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.evaluation.labels import RetrievalLabels
-from crreid.evaluation.ranking import Distances
+from crreid.evaluation.ranking import Distances, RetrievalLabels
 from crreid.methods.method import Method
 from crreid.models.channel_attention import ChannelAttention
 from crreid.training.schedule import Schedule
@@ -245,8 +244,6 @@ def plain_scores(distances: Distances, labels: RetrievalLabels) -> PlainScores:
         distances: (queries, gallery), without ties.
         labels: Of its rows and columns, with cameras.
     """
-    assert labels.query_cameras is not None
-    assert labels.gallery_cameras is not None
     order = np.argsort(np.asarray(distances), axis=1)
     matches = labels.gallery_identities[order] == labels.query_identities[:, None]
     first, hits, trapezoids = [], [], []

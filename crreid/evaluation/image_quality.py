@@ -239,7 +239,7 @@ def restoration_quality(
             before += given
             after += given if restored is None else _quality(original, restored, perceptual)
         means = zip(measures, np.mean(after, axis=0).tolist(), np.mean(before, axis=0).tolist(), strict=True)
-        lines += [(rate, *mean, len(after)) for mean in means]
+        lines += [(float(rate), *mean, len(after)) for mean in means]
     return pd.DataFrame(lines, columns=["rate", "measure", "value", "input", "images"])
 
 

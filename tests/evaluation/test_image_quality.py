@@ -320,8 +320,7 @@ def test_lpips_is_a_third_measure(data: PreparedData, distance: PerceptualDistan
     found = restoration_quality(Scaled(0.5), data, (2,), size=(32, 32), perceptual=distance, **ON_CPU)
     assert found["measure"].tolist() == ["psnr", "ssim", "lpips"]
     originals, low = (
-        next(evaluation.image_batches(data.query.with_rates(rate), data.pixels, (32, 32)))
-        for rate in (1, 2)
+        next(evaluation.image_batches(data.query.with_rates(rate), data.pixels, (32, 32))) for rate in (1, 2)
     )
     restored = restore_pixels(Scaled(0.5), low, **ON_CPU)
     assert found["value"][2] == pytest.approx(np.mean(distance(originals, restored)))
