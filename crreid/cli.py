@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from crreid.bench.command import bench
-from crreid.data.catalogue import DATASET_NAMES, read_dataset
+from crreid.data.datasets import DATASETS, find_dataset
 from crreid.data.degradation import Degradation
 from crreid.data.mlr import mlr, write_manifest
-from crreid.data.prepare import data_settings, default_mlr, load_table
+from crreid.data.prepare import data_settings, load_table
 from crreid.data.table import ImageTable
 from crreid.distributed import wait_for_first_to_fail
 from crreid.errors import InputError
@@ -41,7 +41,7 @@ def describe(dataset: Dataset, /, root: Path | None = None, split: int = 0) -> N
         split: Of the data sets that have several.
     """
     settings = replace(data_settings(dataset), split=split)
-    _print_table(load_table(settings, root) if settings.mlr else read_dataset(dataset, root, split=split))
+    _print_table(load_table(settings, root))
 
 
 def build_mlr(
@@ -81,8 +81,8 @@ def build_mlr(
         jpeg_quality: Encode small images as JPEG once.
         seed: Of the draw of rates.
     """
-    table = read_dataset(dataset, root, split=split)
-    settings = default_mlr(dataset)
+    entry = find_dataset(dataset)
+    table, settings = entry.read(root, split=split), entry.mlr
     filters = Degradation(shrink=shrink, enlarge=enlarge, antialias=antialias, jpeg_quality=jpeg_quality)
     settings = replace(
         settings,
@@ -280,7 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(
             "crreid data {describe,mlr}, crreid train, crreid measure, crreid study, crreid bench: see each with --help"
         )
-        print(f"data sets: {', '.join(DATASET_NAMES)}")
+        print(f"data sets: {', '.join(DATASETS)}")
         return
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog=program, args=arguments)

@@ -321,7 +321,7 @@ class Pictures:
         noise = np.random.default_rng(list(path.encode())).normal(grey, 40, (16, 8, 3))
         return np.clip(noise, 0, 255).astype(np.uint8)
 
-    def fingerprint(self, paths: Any) -> str:
+    def content(self, paths: Any) -> str:
         return "noise"
 
 

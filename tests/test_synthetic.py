@@ -115,14 +115,14 @@ def test_images_do_not_depend_on_how_many_people_there_are(source):
     assert digest(more) == digest(source)
 
 
-def test_seeds_draw_different_worlds_and_fingerprints_tell():
+def test_seeds_draw_different_worlds_and_contents_tell():
     sources = [SyntheticSource(SyntheticSettings(seed=seed)) for seed in (0, 1)]
     assert digest(sources[0]) != digest(sources[1])
-    assert sources[0].fingerprint(PATHS) != sources[1].fingerprint(PATHS)
-    assert sources[0].fingerprint(PATHS) == SyntheticSource(SMALL).fingerprint(PATHS)
-    assert sources[0].fingerprint(PATHS) != sources[0].fingerprint(PATHS[:2])
+    assert sources[0].content(PATHS) != sources[1].content(PATHS)
+    assert sources[0].content(PATHS) == SyntheticSource(SMALL).content(PATHS)
+    assert sources[0].content(PATHS) != sources[0].content(PATHS[:2])
     larger = SyntheticSource(SyntheticSettings(height=256, width=128))
-    assert larger.fingerprint(PATHS) != sources[0].fingerprint(PATHS)
+    assert larger.content(PATHS) != sources[0].content(PATHS)
 
 
 @pytest.mark.parametrize(

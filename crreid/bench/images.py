@@ -11,10 +11,10 @@ from PIL import Image
 from torch.utils.data import Sampler
 
 from crreid.bench.sizes import BenchSize
+from crreid.data.datasets import DATASETS
 from crreid.data.mlr import mlr
 from crreid.data.pairs import PairDataset
 from crreid.data.pixels import PixelCache
-from crreid.data.prepare import default_mlr
 from crreid.data.sampler import IdentitySampler, SampleKey
 from crreid.data.sources import FolderSource
 from crreid.data.table import ImageTable
@@ -78,7 +78,7 @@ def _table(size: BenchSize) -> ImageTable:
         cameras=CAMERAS,
         images_per_camera=size.images_per_camera,
     )
-    table = mlr(synthetic_pedestrians(settings), default_mlr("synthetic"))
+    table = mlr(synthetic_pedestrians(settings), DATASETS["synthetic"].mlr)
     test = table.with_role("query", "gallery").rows.head(size.images)
     return replace(table, rows=pd.concat([table.with_role("train").rows, test]))
 

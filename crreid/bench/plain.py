@@ -96,7 +96,7 @@ class PlainPairs(Dataset[Any]):
         return len(self._dataset)
 
     def __getitem__(self, key: SampleKey) -> tuple[Tensor, Tensor, int, int, float]:
-        """(HR, LR, label, camera, rate) of a sample; images (3, H, W) float32, augmented and normalised."""
+        """(HR, LR, label, rate) of a sample; images (3, H, W) float32, augmented and normalised."""
         row, dataset = key[2], self._dataset
         image, rate = Image.fromarray(self._read(self._paths[row])), float(dataset.rates[row])
         mirror, top, left = (int(number) for number in dataset.draw(key)[:3])
@@ -106,7 +106,7 @@ class PlainPairs(Dataset[Any]):
             picture = ImageOps.mirror(picture) if mirror else picture
             picture = ImageOps.expand(picture, dataset.augmentation.padding)
             tensors.append(_tensor(picture.crop((left, top, left + width, top + height))))
-        return tensors[0], tensors[1], int(dataset.labels[row]), int(dataset.cameras[row]), rate
+        return tensors[0], tensors[1], int(dataset.labels[row]), rate
 
 
 class PlainTestImages(Dataset[Tensor]):
@@ -145,7 +145,7 @@ def _tensor(image: Image.Image) -> Tensor:
 def plain_loader(
     pairs: PlainPairs, sampler: Sampler[list[SampleKey]], device: torch.device, workers: int
 ) -> DataLoader[Any]:
-    """A loader of batches (high, low, labels, cameras, rates), on the processor.
+    """A loader of batches (high, low, labels, rates), on the processor.
 
     Args:
         pairs: The data set.
@@ -195,7 +195,7 @@ class PlainStep:
 
     def epoch(self, loader: DataLoader[Any]) -> list[dict[str, float]]:
         """A step with each batch of a loader; the losses of each."""
-        names = ("high", "low", "labels", "cameras", "rates")
+        names = ("high", "low", "labels", "rates")
         history = []
         for batch in loader:
             moved = {

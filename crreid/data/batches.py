@@ -61,10 +61,10 @@ class ResidentBatches:
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # the filters run outside Python's lock
             list(pool.map(prepare, range(len(dataset))))
-        columns = (high, low, dataset.labels, dataset.cameras, dataset.rates.astype(np.float32))
+        columns = (high, low, dataset.labels, dataset.rates.astype(np.float32))
         self._columns = dict(
             zip(
-                ("high", "low", "labels", "cameras", "rates"),
+                ("high", "low", "labels", "rates"),
                 (torch.tensor(column, device=device) for column in columns),
                 strict=True,
             )

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from PIL import Image
 
 from crreid.data.sources import UInt8Image
@@ -82,6 +81,8 @@ def shrink(image: UInt8Image, rate: float, degradation: Degradation) -> UInt8Ima
     if degradation.antialias or degradation.shrink in ("nearest", "box"):
         small = _resize(image, height, width, degradation.shrink)
     else:
+        import torch  # slow to import; tables and decoding workers do without it
+
         tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
         resized = torch.nn.functional.interpolate(tensor, (height, width), mode=degradation.shrink, antialias=False)
         small = resized[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()

@@ -48,14 +48,12 @@ class PairBatch:
         high: High-resolution images, (N, 3, H, W) float32, normalised.
         low: The same images shrunk and enlarged again, (N, 3, H, W) float32, normalised.
         labels: Index of the identity among the training identities, (N,) int64.
-        cameras: (N,) int64.
         rates: By which `low` was shrunk, (N,) float32; 1 where it equals `high`.
     """
 
     high: Tensor
     low: Tensor
     labels: Tensor
-    cameras: Tensor
     rates: Tensor
 
 
@@ -67,7 +65,6 @@ class PairSamples:
         high: (N, H, W, 3) uint8.
         low: (N, H, W, 3) uint8.
         labels: (N,) int64.
-        cameras: (N,) int64.
         rates: (N,) float32.
         draws: (N, 7) int64, see `Augmentation.draw`.
     """
@@ -75,19 +72,17 @@ class PairSamples:
     high: Tensor
     low: Tensor
     labels: Tensor
-    cameras: Tensor
     rates: Tensor
     draws: Tensor
 
     @classmethod
-    def collate(cls, samples: Sequence[tuple[UInt8Image, UInt8Image, int, int, float, Draw]]) -> Self:
+    def collate(cls, samples: Sequence[tuple[UInt8Image, UInt8Image, int, float, Draw]]) -> Self:
         """Stacks samples of a PairDataset."""
-        high, low, labels, cameras, rates, draws = zip(*samples, strict=True)
+        high, low, labels, rates, draws = zip(*samples, strict=True)
         return cls(
             high=torch.from_numpy(np.stack(high)),
             low=torch.from_numpy(np.stack(low)),
             labels=torch.tensor(labels),
-            cameras=torch.tensor(cameras),
             rates=torch.tensor(rates, dtype=torch.float32),
             draws=torch.from_numpy(np.stack(draws)),
         )
@@ -105,12 +100,11 @@ class PairSamples:
         return PairSamples(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
 
 
-class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, int, float, Draw]]):
+class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, float, Draw]]):
     """HR/LR pairs of the training rows of a table, addressed by the keys of an IdentitySampler.
 
     Attributes:
         labels: (rows,) index of each row's identity.
-        cameras: (rows,) integer.
         rates: (rows,) by which the low-resolution images are shrunk.
         identities: How many different ones there are.
         size: (height, width) of the network's input.
@@ -134,16 +128,16 @@ class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, int, float, Draw]])
         identities, self.labels = np.unique(table.rows["identity"].to_numpy(), return_inverse=True)
         self.identities = len(identities)
         self._paths = table.rows["path"].tolist()
-        self.cameras, self.rates = (table.rows[name].to_numpy() for name in ("camera", "rate"))
+        self.rates = table.rows["rate"].to_numpy()
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, key: SampleKey) -> tuple[UInt8Image, UInt8Image, int, int, float, Draw]:
-        """(HR, LR, label, camera, rate, draw) of a sample; images (H, W, 3) uint8 at the input size, not augmented."""
+    def __getitem__(self, key: SampleKey) -> tuple[UInt8Image, UInt8Image, int, float, Draw]:
+        """(HR, LR, label, rate, draw) of a sample; images (H, W, 3) uint8 at the input size, not augmented."""
         row = key[2]
         high, low = self.pair(row)
-        return high, low, int(self.labels[row]), int(self.cameras[row]), float(self.rates[row]), self.draw(key)
+        return high, low, int(self.labels[row]), float(self.rates[row]), self.draw(key)
 
     def pair(self, row: int) -> tuple[UInt8Image, UInt8Image]:
         """High and low resolution of a row, (H, W, 3) uint8 each at the input size: the protocol's definition."""

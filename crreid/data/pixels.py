@@ -2,85 +2,94 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import multiprocessing
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import loky
 import numpy as np
-import torch
 from filelock import FileLock
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
 
-from crreid.data.sources import ImageSource, UInt8Image
+from crreid.data.sources import ImageSource, UInt8Image, read_images
 from crreid.data.table import ImageTable
-from crreid.errors import InputError
 from crreid.files import write_atomically
 
 __all__ = ["PixelCache"]
 
 FEW_IMAGES = 500  # are decoded sooner than further processes start
 MOST_PROCESSES = 4
+CHUNK = 32
+"""Images that a process decodes at a time."""
+
+FORMAT = 1
+"""Version of the cache, to be raised when `crreid.data.sources.decode` changes pixels."""
 
 
 class PixelCache:
     """Every image of a table, decoded once, at native size.
 
-    The cache is two files named by the table's paths and the source's fingerprint: the pixels end to end, and an index
-    of sizes that is written last. Loader workers share the pages.
+    The cache is two files named by the content of the images: the pixels end to end, and an index that says whose they
+    are and is written last. Files that do not fit the content are made anew. Processes share the pages.
+
+    Attributes:
+        content: Digest of the images' files, see `ImageSource.content`.
     """
 
     def __init__(self, table: ImageTable, folder: Path) -> None:
-        """Opens the cache, decoding into it first where there is none.
+        """Open the cache, decoding into it first where there is none.
 
         Args:
-            table: Whose images.
-            folder: Where caches lie; made when missing.
+            table: Table of the images.
+            folder: Folder of caches; made if missing.
 
         Raises:
-            InputError: An image cannot be read, or the cache not be written; nothing half-written stays.
+            InputError: An image cannot be read, or the cache cannot be written; nothing half-written stays.
         """
         paths = sorted(set(table.rows["path"]))
-        fingerprint = table.source.fingerprint(paths)
-        key = hashlib.sha256(f"{fingerprint}\n{table.name.removeprefix('mlr-')}".encode()).hexdigest()[:16]
-        self._file = Path(folder) / f"{key}.pixels"
-        index = Path(folder) / f"{key}.json"
-        if not index.exists():
+        self.content = table.source.content(paths)
+        self._file = Path(folder) / f"{self.content}.pixels"
+        self._index = Path(folder) / f"{self.content}.json"
+        sizes = self._sizes(len(paths))
+        if sizes is None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{index}.lock"):
-                if not index.exists():
-                    self._decode(table, paths, index)
-        sizes: list[list[int]] = json.loads(index.read_text())
+            with FileLock(f"{self._index}.lock"):
+                sizes = self._sizes(len(paths)) or self._decode(table.source, paths)
         areas = np.array([height * width * 3 for height, width in sizes], dtype=np.int64)
         ends = np.cumsum(areas)
         self._places = {
-            path: (int(end - area), int(height), int(width))
+            path: (int(end - area), height, width)
             for path, end, area, (height, width) in zip(paths, ends, areas, sizes, strict=True)
         }
         self._pixels: NDArray[np.uint8] = np.memmap(self._file, dtype=np.uint8, mode="r")
 
-    def _decode(self, table: ImageTable, paths: list[str], index: Path) -> None:
+    def _sizes(self, count: int) -> list[tuple[int, int]] | None:
+        """Height and width of `count` images by the index; None if index and pixels are not those of the content."""
+        try:
+            index: dict[str, Any] = json.loads(self._index.read_text())
+            sizes = [(int(height), int(width)) for height, width in index["sizes"]]
+            given = (index["format"], index["content"], len(sizes), self._file.stat().st_size)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        bytes_of_images = sum(height * width * 3 for height, width in sizes)
+        return sizes if given == (FORMAT, self.content, count, bytes_of_images) else None
+
+    def _decode(self, source: ImageSource, paths: list[str]) -> list[tuple[int, int]]:
+        """Decode all images into the cache: their heights and widths."""
         sizes: list[tuple[int, int]] = []
-        several = min(os.cpu_count() or 1, MOST_PROCESSES) if len(paths) > FEW_IMAGES else 0
-        batches = DataLoader(
-            _Images(table.source, paths),
-            batch_size=16,
-            collate_fn=list,
-            num_workers=several,
-            generator=torch.Generator(),  # of its own: whether a cache was there must not move torch's
-        )
 
         def write(stream: BinaryIO) -> None:
-            for image in (image for batch in batches for image in batch):
-                if isinstance(image, InputError):
-                    raise image
+            for image in _decoded(source, paths):
                 sizes.append((image.shape[0], image.shape[1]))
                 stream.write(np.ascontiguousarray(image).tobytes())
 
         write_atomically(self._file, write)
-        write_atomically(index, json.dumps(sizes).encode())
+        index = {"format": FORMAT, "content": self.content, "sizes": sizes}
+        write_atomically(self._index, json.dumps(index).encode())
+        return sizes
 
     def read(self, path: str) -> UInt8Image:
         """The image at `path` of the table: (height, width, 3) uint8, a view that must not be written to."""
@@ -91,17 +100,20 @@ class PixelCache:
         return len(self._places)
 
 
-class _Images(Dataset[UInt8Image | InputError]):
-    """Images of a source; a reason in place of one that cannot be read, since a loader would rewrite its message."""
+def _decoded(source: ImageSource, paths: list[str]) -> Iterator[UInt8Image]:
+    """Yield the images in order; many of them are decoded by several processes.
 
-    def __init__(self, source: ImageSource, paths: list[str]) -> None:
-        self._source, self._paths = source, paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> UInt8Image | InputError:
-        try:
-            return self._source.read(self._paths[index])
-        except InputError as error:
-            return error
+    loky starts fresh processes that never import the program's main module: decoding works in a script without a main
+    guard, within a worker of another pool, and beside threads. A daemonic process may start none and decodes alone.
+    """
+    processes = min(loky.cpu_count(), MOST_PROCESSES)
+    if len(paths) <= FEW_IMAGES or processes == 1 or multiprocessing.current_process().daemon:
+        yield from map(source.read, paths)
+        return
+    chunks = [paths[first : first + CHUNK] for first in range(0, len(paths), CHUNK)]
+    pool = loky.ProcessPoolExecutor(processes)
+    try:
+        for images in pool.map(partial(read_images, source), chunks):
+            yield from images
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crreid.data.catalogue import default_low_resolution_cameras, read_dataset
 from crreid.data.checks import check_queries, check_training
+from crreid.data.datasets import find_dataset
 from crreid.data.mlr import MLRSettings, mlr
 from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
-from crreid.synthetic.renderer import RENDERER_VERSION
 
-__all__ = ["DataSettings", "PreparedData", "data_settings", "default_mlr", "load_table", "prepare"]
+__all__ = ["DataSettings", "PreparedData", "content_of", "data_settings", "load_table", "prepare"]
 
-NATIVE = ("caviar",)  # low resolution as recorded: no camera is shrunk for the test
+USED_ROLES = ("train", "query", "gallery", "distractor")
+"""Roles of the images that a run sees: all but junk boxes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,11 @@ class PreparedData:
     pixels: PixelCache
     native: bool = False
 
+    @property
+    def content(self) -> str:
+        """Digest of the bytes of all images, 16 hexadecimal digits: the same for a folder and its zip."""
+        return self.pixels.content
+
     def stated_rates(self, table: ImageTable) -> NDArray[np.float32]:
         """What a method is told about the resolution of each image of one of the tables: (rows,), at least 1.
 
@@ -88,40 +93,45 @@ class PreparedData:
 
 
 def data_settings(name: str) -> DataSettings:
-    """Settings by the name that notebooks use: `mlr-market-1501` is the default MLR build of `market-1501`.
+    """Return the settings for a name in notebooks: `mlr-market-1501` is the default MLR build of `market-1501`.
 
     Raises:
         InputError: An unknown name.
     """
-    if name in NATIVE:
-        return DataSettings(dataset=name, mlr=MLRSettings())
-    dataset = name.removeprefix("mlr-")
-    build = default_mlr(dataset)  # refuses an unknown name
-    version = RENDERER_VERSION if dataset == "synthetic" else ""
-    return DataSettings(dataset=dataset, mlr=None if name == dataset else build, version=version)
-
-
-def default_mlr(dataset: str) -> MLRSettings:
-    """The recommended build of a data set.
-
-    Market-1501 and DukeMTMC-reID test on images of their test folder alone, as the PS-HRNet release does; the other
-    data sets have one image per person and camera, or use all of the test persons' images.
-    """
-    cameras = default_low_resolution_cameras(dataset)
-    return MLRSettings(cameras=cameras, official_queries=dataset not in ("market-1501", "dukemtmc-reid"))
+    entry = find_dataset(name)
+    build = entry.mlr if entry.native or name.startswith("mlr-") else None
+    return DataSettings(dataset=entry.name, mlr=build, version=entry.version)
 
 
 def load_table(settings: DataSettings, root: Path | None) -> ImageTable:
-    """Reads the data set, cuts it to the identities asked for and applies the protocol."""
-    if settings.dataset == "synthetic":
-        sizes = {"train_identities": settings.train_identities, "test_identities": settings.test_identities}
-        chosen = {name: size for name, size in sizes.items() if size is not None}
-        table = synthetic_pedestrians(SyntheticSettings(**chosen))
-    else:
-        table = read_dataset(settings.dataset, root, split=settings.split)
-        table = _limit(table, ("train",), settings.train_identities)
-        table = _limit(table, ("query", "gallery"), settings.test_identities)
+    """Read the data set, cut it to the identities asked for and apply the protocol."""
+    table = find_dataset(settings.dataset).read(
+        root,
+        split=settings.split,
+        train_identities=settings.train_identities,
+        test_identities=settings.test_identities,
+    )
     return table if settings.mlr is None else mlr(table, settings.mlr)
+
+
+@cache
+def content_of(settings: DataSettings, root: Path | None) -> str | None:
+    """Return the digest of the images that `prepare` would decode, without decoding them; cached in this process.
+
+    Args:
+        settings: Which images.
+        root: Folder or file of the data set; None for built-in data, and where the data are not available.
+
+    Returns:
+        `PreparedData.content`; None for a data set that is not built in without a root.
+
+    Raises:
+        InputError: The data at `root` cannot be read.
+    """
+    if root is None and not find_dataset(settings.dataset).built_in:
+        return None
+    table = load_table(settings, root).with_role(*USED_ROLES)
+    return table.source.content(sorted(set(table.rows["path"])))
 
 
 def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedData:
@@ -135,7 +145,7 @@ def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedD
     Raises:
         InputError: Naming what is wrong with the data.
     """
-    table = load_table(settings, root).with_role("train", "query", "gallery", "distractor")
+    table = load_table(settings, root).with_role(*USED_ROLES)
     for role in ("train", "query", "gallery"):
         if not (table.rows["role"] == role).any():
             raise InputError(
@@ -154,15 +164,3 @@ def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedD
         pixels=PixelCache(table, cache),
         native=settings.mlr is not None and not settings.mlr.cameras,
     )
-
-
-def _limit(table: ImageTable, roles: tuple[str, ...], count: int | None) -> ImageTable:
-    rows = table.rows
-    mine = rows["role"].isin(roles)
-    identities = np.unique(rows.loc[mine, "identity"])
-    if count is None or count >= len(identities):
-        return table
-    if count < 2:
-        raise InputError(f"{table.name}: at least 2 identities are needed, not {count}")
-    chosen = np.random.default_rng(0).choice(identities, count, replace=False)
-    return table.select(~mine | rows["identity"].isin(chosen))

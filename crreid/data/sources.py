@@ -1,6 +1,6 @@
 """Where pixels come from: a folder, a zip as downloaded, or anything that reads an image by its path.
 
-A source is small and picklable, so that loader workers can take one along; files are opened lazily in each process.
+A source is small and picklable, so that worker processes can take one along; files are opened lazily in each process.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -20,7 +21,16 @@ from PIL import Image
 
 from crreid.errors import InputError
 
-__all__ = ["FolderSource", "ImageSource", "UInt8Image", "ZipSource", "decode"]
+__all__ = [
+    "FolderSource",
+    "ImageSource",
+    "UInt8Image",
+    "ZipSource",
+    "decode",
+    "digest_of_content",
+    "file_checksum",
+    "read_images",
+]
 
 UInt8Image = NDArray[np.uint8]  # (height, width, 3), RGB, 0..255
 
@@ -41,8 +51,11 @@ class ImageSource(Protocol):
         """The image at `path`: (height, width, 3) uint8 RGB. Raises InputError naming a file that is no image."""
         ...
 
-    def fingerprint(self, paths: Iterable[str]) -> str:
-        """Changes when the bytes behind `paths` may have changed; names the cache of decoded images."""
+    def content(self, paths: Iterable[str]) -> str:
+        """Return 16 hexadecimal digits that name `paths` and the bytes behind them; nothing is decoded.
+
+        A folder and its zip agree. Raises InputError naming a file that is missing.
+        """
         ...
 
 
@@ -61,6 +74,41 @@ def decode(data: bytes, name: str) -> UInt8Image:
             return np.asarray(image.convert("RGB"))
     except Exception as error:  # Pillow raises many types on broken files
         raise InputError(f"{name}: not a readable image ({error})") from error
+
+
+def digest_of_content(checksums: Iterable[tuple[str, int]]) -> str:
+    """Return 16 hexadecimal digits that name files by (path, CRC-32 of the bytes)."""
+    digest = hashlib.sha256()
+    for path, checksum in checksums:
+        digest.update(f"{path}\0{checksum:08x}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def file_checksum(file: Path) -> int:
+    """Return the CRC-32 of a file's bytes; in one process a file is read again only if its size or time changes.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        status = os.stat(file)
+        return _checksum(os.fspath(file), status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+@cache
+def _checksum(file: str, size: int, modified: int) -> int:
+    checksum = 0
+    with open(file, "rb") as stream:
+        while block := stream.read(2**20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def read_images(source: ImageSource, paths: list[str]) -> list[UInt8Image]:
+    """Read several images in order; a module-level function, so that worker processes can call it."""
+    return [source.read(path) for path in paths]
 
 
 def _header_size(file: Path | IO[bytes], name: str) -> tuple[int, int]:
@@ -101,16 +149,9 @@ class FolderSource:
         """(height, width) of an image in pixels, from its header; nothing is decoded. Raises InputError as `read`."""
         return _header_size(self.root / path, str(self.root / path))
 
-    def fingerprint(self, paths: Iterable[str]) -> str:
-        """Digest of names, sizes and modification times."""
-        digest = hashlib.sha256()
-        for path in paths:
-            try:
-                status = os.stat(self.root / path)
-            except OSError as error:
-                raise InputError(f"{self.root / path}: cannot be read ({error.strerror})") from error
-            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+    def content(self, paths: Iterable[str]) -> str:
+        """Return the digest of the paths and of the CRC-32 of each file."""
+        return digest_of_content((path, file_checksum(self.root / path)) for path in paths)
 
 
 class ZipSource:
@@ -134,7 +175,7 @@ class ZipSource:
         return str(self.file)
 
     def _open(self) -> zipfile.ZipFile:
-        # a file handle must not be shared between forked loader workers
+        # a file handle must not be shared between forked processes
         if self._archive is None or self._process != os.getpid():
             try:
                 self._archive = zipfile.ZipFile(self.file)
@@ -171,15 +212,13 @@ class ZipSource:
             raise InputError(f"{name}: damaged in the zip ({error})") from error
         return decode(data, name)
 
-    def fingerprint(self, paths: Iterable[str]) -> str:
-        """Digest of names and the checksums that the zip keeps of its members."""
-        archive, digest = self._open(), hashlib.sha256()
-        for path in paths:
-            try:
-                digest.update(f"{path}\0{archive.getinfo(self.prefix + path).CRC}\n".encode())
-            except KeyError as error:
-                raise InputError(f"{self.file}:{self.prefix}{path}: no such file in the zip") from error
-        return digest.hexdigest()
+    def content(self, paths: Iterable[str]) -> str:
+        """Return the digest of the paths and of the CRC-32 that the zip keeps of each member."""
+        archive = self._open()
+        try:
+            return digest_of_content((path, archive.getinfo(self.prefix + path).CRC) for path in paths)
+        except KeyError as error:
+            raise InputError(f"{self.file}: {error.args[0]}") from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the open archive behind."""

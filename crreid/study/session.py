@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from crreid.data.catalogue import DATASET_NAMES, read_dataset
+from crreid.data.datasets import find_dataset, paper_name
 from crreid.data.prepare import PreparedData, prepare
 from crreid.errors import InputError
 from crreid.files import write_atomically
@@ -22,7 +22,6 @@ from crreid.runs import Run, TrainedRun, Workspace, trained
 from crreid.starting_weights import StartingWeights
 from crreid.study.parallel import measure_all, share_of_threads
 from crreid.study.progress import ProgressLine, progress_file
-from crreid.study.published import published_dataset
 
 if TYPE_CHECKING:
     from IPython.display import DisplayObject
@@ -31,7 +30,6 @@ __all__ = ["Session", "default_results_dir", "open_session"]
 
 DOTS_PER_INCH = 120  # of PNG files
 SHOWN_PER_INCH = 104  # pixels in a notebook
-BUILT_IN = ("synthetic", "mlr-synthetic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +62,12 @@ class Session:
     @property
     def synthetic(self) -> bool:
         """Whether the images are the built-in ones, which may be shown to anyone."""
-        return self.dataset in BUILT_IN
+        return find_dataset(self.dataset).built_in
 
     @property
     def data_name(self) -> str:
         """As a legend calls the images: the paper's name of the data set, or `synthetic images`."""
-        return "synthetic images" if self.synthetic else published_dataset(self.dataset) or self.dataset
+        return "synthetic images" if self.synthetic else paper_name(self.dataset) or self.dataset
 
     def data(self) -> PreparedData:
         """The tables and decoded images that all runs of the profile share."""
@@ -178,14 +176,10 @@ def open_session(
     Raises:
         InputError: A value that cannot be used.
     """
-    if dataset.removeprefix("mlr-") not in DATASET_NAMES:
-        raise InputError(
-            f"unknown data set {dataset!r}; expected one of {', '.join(DATASET_NAMES)}, or mlr- and one of them"
-        )
     settings = profile_settings(profile, dataset)
     root = Path(data_root).expanduser().resolve() if data_root else None
     if settings.data.dataset == "own":  # one name for everybody's data: the table's digest tells them apart
-        version = read_dataset("own", root).digest
+        version = find_dataset("own").read(root).digest
         settings = replace(settings, data=replace(settings.data, version=version))
     results = Path(results_dir).expanduser().resolve() if results_dir else default_results_dir()
     start = StartingWeights.parse(weights)

@@ -89,11 +89,11 @@ class SyntheticSource:
         """
         return self._renderer.image(*self._numbers(path))
 
-    def fingerprint(self, paths: Iterable[str]) -> str:
+    def content(self, paths: Iterable[str]) -> str:
         """Digest of the paths, the renderer's version, and the settings that pixels depend on."""
         settings = self.settings
         start = f"synthetic {RENDERER_VERSION} {settings.seed} {settings.height}x{settings.width}\n"
-        return hashlib.sha256((start + "".join(f"{path}\n" for path in paths)).encode()).hexdigest()
+        return hashlib.sha256((start + "".join(f"{path}\n" for path in paths)).encode()).hexdigest()[:16]
 
     def _numbers(self, path: str) -> tuple[int, int, int]:
         """Identity, camera and index of a path that exists."""

@@ -9,10 +9,11 @@ import torch
 from crreid.bench.plain import PlainPairs, PlainStep, plain_loader, with_plain_attention
 from crreid.data.augmentation import Augmentation
 from crreid.data.batches import ResidentBatches
+from crreid.data.datasets import DATASETS
 from crreid.data.mlr import mlr
 from crreid.data.pairs import PairDataset
 from crreid.data.pixels import PixelCache
-from crreid.data.prepare import PreparedData, default_mlr
+from crreid.data.prepare import PreparedData
 from crreid.data.sampler import IdentitySampler
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
 from crreid.methods.method import Method
@@ -33,7 +34,7 @@ def data(tmp_path_factory) -> PreparedData:
     """Built-in pedestrians: 24 identities to train, 48 to test, three images in each of four cameras."""
     height, width = SIZE
     people = SyntheticSettings(train_identities=24, test_identities=48, height=height, width=width, images_per_camera=3)
-    table = mlr(synthetic_pedestrians(people), default_mlr("synthetic"))
+    table = mlr(synthetic_pedestrians(people), DATASETS["synthetic"].mlr)
     roles = {role: table.with_role(role) for role in ("train", "query", "gallery")}
     return PreparedData(name="", digest="", **roles, pixels=PixelCache(table, tmp_path_factory.mktemp("pixels")))
 

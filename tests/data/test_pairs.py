@@ -25,12 +25,12 @@ def test_a_sample_is_the_image_and_its_degraded_self(built, pixels):
     train = built.with_role("train")
     dataset = PairDataset(train, pixels, SIZE, Augmentation(mirror=0, padding=0), seed=0)
     for row in range(0, len(dataset), 5):
-        high, low, label, camera, rate, _ = dataset[0, 0, row]
-        path, identity, expected_camera, _, expected_rate = train.rows.iloc[row]
+        high, low, label, rate, _ = dataset[0, 0, row]
+        path, identity, _, _, expected_rate = train.rows.iloc[row]
         image = train.source.read(path)
         assert np.array_equal(high, enlarge(image, SIZE, train.degradation))
         assert np.array_equal(low, degrade(image, expected_rate, SIZE, train.degradation))
-        assert (label, camera, rate) == (identity - 1, expected_camera, expected_rate)
+        assert (label, rate) == (identity - 1, expected_rate)
 
 
 def test_samples_follow_from_seed_epoch_and_position(built, pixels):

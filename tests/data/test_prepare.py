@@ -5,24 +5,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crreid.data import prepare as module
+from crreid.data.datasets import DATASETS, DataSet, find_dataset
 from crreid.data.mlr import MLRSettings
-from crreid.data.prepare import DataSettings, data_settings, default_mlr, load_table, prepare
+from crreid.data.prepare import DataSettings, content_of, data_settings, load_table, prepare
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.synthetic.renderer import RENDERER_VERSION
 
 MARKET = DataSettings(dataset="market-1501")
 MLR = replace(MARKET, mlr=MLRSettings(cameras=(2,)))
+ROOT = Path("read by nobody")
 Give = Callable[[ImageTable], None]
 
 
 @pytest.fixture
 def give(monkeypatch: pytest.MonkeyPatch) -> Give:
-    """Sets the table that is read as any data set but the synthetic one."""
+    """Sets the table that is read as Market-1501."""
 
     def give(table: ImageTable) -> None:
-        monkeypatch.setattr(module, "read_dataset", lambda name, root, split: table)
+        content_of.cache_clear()
+        monkeypatch.setitem(DATASETS, "market-1501", DataSet(name="market-1501", reader=lambda root, split: table))
 
     return give
 
@@ -39,7 +41,7 @@ def without(table: ImageTable, **values: object) -> ImageTable:
 
 def test_limits_draw_identities_whole(table: ImageTable, give: Give) -> None:
     give(table)
-    limited = load_table(replace(MARKET, train_identities=2, test_identities=2), None)
+    limited = load_table(replace(MARKET, train_identities=2, test_identities=2), ROOT)
     train, test = identities(limited, "train"), identities(limited, "query")
     assert len(train) == len(test) == 2
     assert identities(limited, "gallery") == test
@@ -47,15 +49,15 @@ def test_limits_draw_identities_whole(table: ImageTable, give: Give) -> None:
     assert test <= {5, 6, 7}
     kept = table.rows["identity"].isin(train | test | {0, -1})
     assert limited.rows.equals(table.select(kept).rows)
-    assert limited.digest == load_table(replace(MARKET, train_identities=2, test_identities=2), None).digest
+    assert limited.digest == load_table(replace(MARKET, train_identities=2, test_identities=2), ROOT).digest
 
 
 def test_each_limit_touches_its_own_roles(table: ImageTable, give: Give) -> None:
     give(table)
-    limited = load_table(replace(MARKET, train_identities=3), None)
+    limited = load_table(replace(MARKET, train_identities=3), ROOT)
     assert len(identities(limited, "train")) == 3
     assert identities(limited, "query", "gallery") == {5, 6, 7}
-    limited = load_table(replace(MARKET, test_identities=2), None)
+    limited = load_table(replace(MARKET, test_identities=2), ROOT)
     assert identities(limited, "train") == {1, 2, 3, 4}
     assert len(identities(limited, "query", "gallery")) == 2
     assert len(limited.with_role("distractor")) == 2
@@ -64,20 +66,20 @@ def test_each_limit_touches_its_own_roles(table: ImageTable, give: Give) -> None
 @pytest.mark.parametrize("limit", [None, 4, 100])
 def test_limits_above_what_there_is_change_nothing(table: ImageTable, give: Give, limit: int | None) -> None:
     give(table)
-    assert load_table(replace(MARKET, train_identities=limit, test_identities=limit), None).digest == table.digest
+    assert load_table(replace(MARKET, train_identities=limit, test_identities=limit), ROOT).digest == table.digest
 
 
 def test_one_identity_is_too_few(table: ImageTable, give: Give) -> None:
     give(table)
     with pytest.raises(InputError, match="noise: at least 2 identities are needed, not 1"):
-        load_table(replace(MARKET, train_identities=1), None)
+        load_table(replace(MARKET, train_identities=1), ROOT)
     with pytest.raises(InputError, match="test_identities must be at least 2"):
         load_table(DataSettings(test_identities=1), None)
 
 
 def test_roles_and_pixels_of_a_high_resolution_test(table: ImageTable, give: Give, tmp_path: Path) -> None:
     give(table)
-    data = prepare(MARKET, None, tmp_path)
+    data = prepare(MARKET, ROOT, tmp_path)
     assert data.name == "noise"
     assert set(data.train.rows["role"]) == {"train"}
     assert set(data.query.rows["role"]) == {"query"}
@@ -94,7 +96,7 @@ def test_roles_and_pixels_of_a_high_resolution_test(table: ImageTable, give: Giv
 
 def test_roles_and_rates_of_an_mlr_build(table: ImageTable, give: Give, tmp_path: Path) -> None:
     give(table)
-    data = prepare(replace(MLR, train_identities=2), None, tmp_path)
+    data = prepare(replace(MLR, train_identities=2), ROOT, tmp_path)
     assert data.name == "mlr-noise"
     assert set(data.query.rows["camera"]) == {2}
     assert set(data.gallery.rows["camera"]) == {1, 3}
@@ -106,18 +108,29 @@ def test_roles_and_rates_of_an_mlr_build(table: ImageTable, give: Give, tmp_path
 
 def test_distractors_stay_where_the_build_keeps_them(table: ImageTable, give: Give, tmp_path: Path) -> None:
     give(table)
-    data = prepare(replace(MARKET, mlr=MLRSettings(cameras=(2,), distractors=True)), None, tmp_path)
+    data = prepare(replace(MARKET, mlr=MLRSettings(cameras=(2,), distractors=True)), ROOT, tmp_path)
     assert data.gallery.with_role("distractor").rows["path"].tolist() == ["0000_c1_0.png"]
 
 
 def test_the_digest_names_the_tables(table: ImageTable, give: Give, tmp_path: Path) -> None:
     give(table)
-    digest = prepare(MLR, None, tmp_path).digest
-    assert prepare(MLR, None, tmp_path).digest == digest
+    digest = prepare(MLR, ROOT, tmp_path).digest
+    assert prepare(MLR, ROOT, tmp_path).digest == digest
     other = replace(MLR, mlr=MLRSettings(cameras=(2,), seed=1))
-    assert prepare(other, None, tmp_path).digest != digest
+    assert prepare(other, ROOT, tmp_path).digest != digest
     give(without(table, role="junk"))
-    assert prepare(MLR, None, tmp_path).digest == digest  # junk has no part in it
+    assert prepare(MLR, ROOT, tmp_path).digest == digest  # junk has no part in it
+
+
+def test_content_is_known_without_decoding(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    give(table)
+    content = content_of(MLR, ROOT)
+    assert prepare(MLR, ROOT, tmp_path).content == content
+    assert content_of(MLR, None) is None  # the data are not here
+    assert content_of(replace(MLR, mlr=MLRSettings(cameras=(2,), seed=1)), ROOT) == content  # other rates, same files
+    assert content_of(replace(MARKET, train_identities=2), ROOT) not in (content, content_of(MARKET, ROOT))
+    small = replace(data_settings("mlr-synthetic"), train_identities=2, test_identities=2)
+    assert content_of(small, None) == content_of(small, ROOT) != content_of(replace(small, train_identities=3), None)
 
 
 @pytest.mark.parametrize("role", ["train", "query", "gallery"])
@@ -126,7 +139,7 @@ def test_a_missing_role_is_named(table: ImageTable, give: Give, tmp_path: Path, 
     with pytest.raises(
         InputError, match=f"noise has no images of role '{role}'; a run needs train, query and gallery images"
     ):
-        prepare(MARKET, None, tmp_path)
+        prepare(MARKET, ROOT, tmp_path)
     assert not list(tmp_path.iterdir())  # nothing was decoded for it
 
 
@@ -134,18 +147,18 @@ def test_an_identity_with_a_single_training_image_is_named(table: ImageTable, gi
     lonely = table.select(~((table.rows["identity"] == 2) & (table.rows["path"] != "0002_c3_1.png")))
     give(lonely)
     with pytest.raises(InputError, match=r"identity 2 has a single training image, 0002_c3_1\.png"):
-        prepare(MLR, None, tmp_path)
+        prepare(MLR, ROOT, tmp_path)
 
 
 def test_a_query_without_a_match_is_an_error_but_for_mlr_builds(table: ImageTable, give: Give, tmp_path: Path) -> None:
     give(without(table, role="gallery", identity=6))
     with pytest.raises(InputError, match=r"identity 6 of the query .* is not in the gallery"):
-        prepare(MARKET, None, tmp_path)
+        prepare(MARKET, ROOT, tmp_path)
     with pytest.raises(InputError, match="is not in the gallery"):
-        prepare(replace(MARKET, mlr=MLRSettings()), None, tmp_path)
+        prepare(replace(MARKET, mlr=MLRSettings()), ROOT, tmp_path)
     seen_by_camera_2_only = table.select(~((table.rows["identity"] == 6) & (table.rows["camera"] != 2)))
     give(seen_by_camera_2_only)
-    data = prepare(MLR, None, tmp_path)
+    data = prepare(MLR, ROOT, tmp_path)
     assert 6 in set(data.query.rows["identity"]) - set(data.gallery.rows["identity"])
 
 
@@ -172,7 +185,7 @@ def test_names_of_mlr_builds(name: str, cameras: tuple[int, ...], official_queri
     settings = data_settings(name)
     expected = MLRSettings(cameras=cameras, official_queries=official_queries)
     assert settings.dataset == name.removeprefix("mlr-")
-    assert settings.mlr == expected == default_mlr(settings.dataset)
+    assert settings.mlr == expected == find_dataset(name).mlr
     assert (settings.split, settings.train_identities, settings.test_identities) == (0, None, None)
 
 

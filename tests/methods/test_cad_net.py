@@ -54,7 +54,7 @@ def images(size: tuple[int, int], seed: int = 0) -> PairBatch:
     generator = torch.Generator().manual_seed(seed)
     high, noise = torch.randn(2, 6, 3, *size, generator=generator)
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
-    return PairBatch(high=high, low=high + 0.5 * noise, labels=labels, cameras=labels, rates=torch.full((6,), 2.0))
+    return PairBatch(high=high, low=high + 0.5 * noise, labels=labels, rates=torch.full((6,), 2.0))
 
 
 @pytest.fixture(scope="module")

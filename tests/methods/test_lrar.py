@@ -72,7 +72,6 @@ def batch() -> PairBatch:
         high=high,
         low=high + 0.5 * noise,
         labels=torch.tensor([0, 0, 1, 1, 2, 2]),
-        cameras=torch.tensor([1, 2, 1, 2, 1, 2]),
         rates=torch.tensor([2.0, 3.0, 4.0, 2.0, 3.0, 4.0]),
     )
 

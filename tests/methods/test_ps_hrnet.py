@@ -51,7 +51,6 @@ def batch() -> PairBatch:
         high=high,
         low=high + 0.5 * noise,
         labels=torch.tensor([0, 0, 1, 1, 2, 2]),
-        cameras=torch.tensor([1, 2, 1, 2, 1, 2]),
         rates=torch.full((6,), 2.0),
     )
 

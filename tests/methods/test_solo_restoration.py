@@ -31,7 +31,7 @@ def batch() -> PairBatch:
     high, noise = torch.randn(2, 4, 3, 64, 32, generator=generator)
     low, ones = high + 0.5 * noise, torch.ones(4)
     labels = torch.tensor([0, 0, 1, 1])
-    return PairBatch(high=high, low=low, labels=labels, cameras=labels, rates=ones)
+    return PairBatch(high=high, low=low, labels=labels, rates=ones)
 
 
 def test_learns_restoration_and_nothing_else(batch: PairBatch) -> None:

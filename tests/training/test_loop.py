@@ -97,7 +97,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PairDataset:
         def read(self, path: str) -> np.ndarray:
             return pictures[path]
 
-        def fingerprint(self, paths: Any) -> str:
+        def content(self, paths: Any) -> str:
             return "pictures"
 
     rows = [(path, int(path[0]), int(path[2]), "train", 2) for path in pictures]

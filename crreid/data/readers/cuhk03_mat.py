@@ -9,7 +9,6 @@ every array with its axes reversed: an image as (3, width, height).
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import re
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from crreid.data.sources import UInt8Image
+from crreid.data.sources import UInt8Image, digest_of_content, file_checksum
 from crreid.errors import InputError
 
 __all__ = ["IMAGE_NAME", "Cuhk03Mat", "image_name"]
@@ -91,18 +90,14 @@ class Cuhk03Mat:
             raise InputError(f"{self.file}: {path} is {found}; expected an image, uint8 (3, width, height)")
         return np.ascontiguousarray(array.T)
 
-    def fingerprint(self, paths: Iterable[str]) -> str:
-        """Digest of the paths and of the file's size and modification time."""
-        try:
-            status = os.stat(self.file)
-        except OSError as error:
-            raise InputError(f"{self.file}: cannot be read ({error.strerror})") from error
-        lines = [f"{self.kind} {status.st_size} {status.st_mtime_ns}", *paths]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    def content(self, paths: Iterable[str]) -> str:
+        """Return the digest of the paths and of the whole file's CRC-32."""
+        checksum = file_checksum(self.file)
+        return digest_of_content((path, checksum) for path in paths)
 
     def _open(self) -> tuple[Any, list[Any]]:
         """The open file, and for each pair an array of references, (persons, 10)."""
-        # a file handle must not be shared between forked loader workers
+        # a file handle must not be shared between forked processes
         if self._archive is None or self._process != os.getpid():
             try:
                 h5py: Any = importlib.import_module("h5py")  # an optional extra

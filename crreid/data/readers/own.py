@@ -14,11 +14,16 @@ from crreid.data.sources import FolderSource
 from crreid.data.table import COLUMNS, ROLES, ImageTable
 from crreid.errors import InputError
 
-__all__ = ["own_csv", "own_folders"]
+__all__ = ["own", "own_csv", "own_folders"]
 
 REQUIRED = ("path", "identity", "camera", "role")
 CAMERA = re.compile(r"_c(\d+)")
 FOLDERS = ("train", "query", "gallery")
+
+
+def own(root: Path) -> ImageTable:
+    """Read one's own images from a CSV file or from folders by identity, see `own_csv` and `own_folders`."""
+    return own_folders(root) if root.is_dir() else own_csv(root)
 
 
 def own_csv(file: Path, root: Path | None = None) -> ImageTable:

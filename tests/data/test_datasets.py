@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crreid.data import catalogue
-from crreid.data.catalogue import DATASET_NAMES, default_low_resolution_cameras, read_dataset
+from crreid.data import datasets
+from crreid.data.datasets import DATASETS, find_dataset, paper_name
 from crreid.errors import InputError
 
 
@@ -16,18 +16,20 @@ def touch(root: Path, *names: str) -> None:
 
 
 def test_every_name_is_known(tmp_path: Path) -> None:
-    for name in DATASET_NAMES:
-        default_low_resolution_cameras(name)
-        if name != "synthetic":
+    for name, entry in DATASETS.items():
+        assert entry.name == name
+        assert find_dataset(name) is find_dataset(f"mlr-{name}") is entry
+        assert entry.built_in == (name == "synthetic") == bool(entry.version)
+        assert entry.native == (name == "caviar")
+        if not entry.built_in:
             with pytest.raises(InputError, match="expected"):
-                read_dataset(name, tmp_path / "missing")
+                entry.read(tmp_path / "missing")
             with pytest.raises(InputError, match=f"{name}: expected data_root"):
-                read_dataset(name, None)
+                entry.read(None)
 
 
 def test_low_resolution_cameras() -> None:
-    cameras = {name: default_low_resolution_cameras(name) for name in DATASET_NAMES}
-    assert cameras == {
+    assert {name: entry.mlr.cameras for name, entry in DATASETS.items()} == {
         "synthetic": (1,),
         "market-1501": (3,),
         "dukemtmc-reid": (1,),
@@ -39,15 +41,20 @@ def test_low_resolution_cameras() -> None:
     }
 
 
+def test_names_in_papers() -> None:
+    assert paper_name("mlr-market-1501") == "MLR-Market-1501"
+    assert paper_name("market-1501") == "Market-1501"
+    assert paper_name("caviar") == "CAVIAR"
+    assert paper_name("viper") is paper_name("mlr-synthetic") is None
+
+
 @pytest.mark.parametrize(
     ("name", "close"), [("market1501", "market-1501"), ("VIPeR", "viper"), ("duke", ""), ("cuhk-03", "cuhk03")]
 )
 def test_unknown_names(name: str, close: str) -> None:
     message = f"no data set '{name}'; expected one of synthetic, market-1501, .*own" + (f".*{close}" if close else "")
     with pytest.raises(InputError, match=message):
-        read_dataset(name, None)
-    with pytest.raises(InputError, match=message):
-        default_low_resolution_cameras(name)
+        find_dataset(name)
 
 
 def test_names_of_tables(tmp_path: Path) -> None:
@@ -64,34 +71,34 @@ def test_names_of_tables(tmp_path: Path) -> None:
         "query/0001_c1s1_001051_00.jpg",
         "bounding_box_test/0001_c2s1_000301_00.jpg",
     )
-    assert read_dataset("viper", tmp_path / "viper").name == "viper"
-    assert read_dataset("viper", tmp_path / "viper", split=1).notes[0].startswith("split 1 ")
-    assert read_dataset("dukemtmc-reid", tmp_path / "duke").name == "dukemtmc-reid"
-    assert read_dataset("market-1501", tmp_path / "market").name == "market-1501"
+    assert find_dataset("viper").read(tmp_path / "viper").name == "viper"
+    assert find_dataset("viper").read(tmp_path / "viper", split=1).notes[0].startswith("split 1 ")
+    assert find_dataset("dukemtmc-reid").read(tmp_path / "duke").name == "dukemtmc-reid"
+    assert find_dataset("market-1501").read(tmp_path / "market").name == "market-1501"
 
 
 def test_synthetic_needs_no_root() -> None:
-    assert read_dataset("synthetic", None).name == "synthetic"
+    assert find_dataset("synthetic").read(None).name == "synthetic"
 
 
 def test_own_is_a_file_or_a_folder(tmp_path: Path) -> None:
     touch(tmp_path, "train/1/a_c1.jpg")
     (tmp_path / "list.csv").write_text("path,identity,camera,role\ntrain/1/a_c1.jpg,1,1,train\n")
-    assert read_dataset("own", tmp_path).digest == read_dataset("own", tmp_path / "list.csv").digest
+    assert find_dataset("own").read(tmp_path).digest == find_dataset("own").read(tmp_path / "list.csv").digest
 
 
 def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     touch(tmp_path, "mine/train/1/a_c1.jpg")
-    assert len(read_dataset("own", Path("~/mine"))) == 1
+    assert len(find_dataset("own").read(Path("~/mine"))) == 1
 
 
 @pytest.mark.parametrize("name", ["synthetic", "market-1501", "dukemtmc-reid", "cuhk03-new", "own"])
 def test_one_split_only(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no split 1; expected 0, it has one split only"):
-        read_dataset(name, tmp_path, split=1)
+        find_dataset(name).read(tmp_path, split=1)
 
 
 def test_nothing_heavy_is_imported() -> None:
-    assert not {"h5py", "scipy", "synthetic_pedestrians"} & set(vars(catalogue))
+    assert not {"h5py", "scipy"} & set(vars(datasets))

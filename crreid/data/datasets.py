@@ -1,0 +1,188 @@
+"""Every data set that the project knows: its reader, its cross-resolution build, its name in papers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crreid.data.mlr import MLRSettings
+from crreid.data.readers.caviar import caviar
+from crreid.data.readers.cuhk03 import cuhk03
+from crreid.data.readers.dukemtmc import dukemtmc
+from crreid.data.readers.market1501 import market1501
+from crreid.data.readers.own import own
+from crreid.data.readers.viper import viper
+from crreid.data.table import ImageTable
+from crreid.errors import InputError
+from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
+from crreid.synthetic.renderer import RENDERER_VERSION
+
+__all__ = ["DATASETS", "DataSet", "find_dataset", "paper_name"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """All facts about one data set.
+
+    Attributes:
+        name: Name in commands and notebooks, e.g. `market-1501`.
+        reader: Reads the table from a folder, zip or file and the number of a split; None for built-in data.
+        splits: How many splits there are, counted from 0.
+        low_resolution_cameras: Cameras whose images the MLR protocol downsamples by default.
+        official_queries: Whether official query images take part in the default MLR build. The PS-HRNet release tests
+            Market-1501 and DukeMTMC-reID on their test folders alone; other data sets have one image per person and
+            camera, or use all images of the test persons.
+        native: Low resolution is as recorded: no camera is downsampled.
+        paper_name: What papers call the data set; None if no paper of the study has it.
+        mlr_paper_name: What papers call its MLR version.
+    """
+
+    name: str
+    reader: Callable[[Path, int], ImageTable] | None
+    splits: int = 1
+    low_resolution_cameras: tuple[int, ...] = ()
+    official_queries: bool = True
+    native: bool = False
+    paper_name: str | None = None
+    mlr_paper_name: str | None = None
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the images are drawn by the package: they need no `data_root` and may be shown to anyone."""
+        return self.reader is None
+
+    @property
+    def version(self) -> str:
+        """Version of built-in pixels; empty for files."""
+        return RENDERER_VERSION if self.built_in else ""
+
+    @property
+    def mlr(self) -> MLRSettings:
+        """The recommended cross-resolution build. CUHK03, VIPeR and synthetic data have their own low cameras."""
+        return MLRSettings(cameras=self.low_resolution_cameras, official_queries=self.official_queries)
+
+    def read(
+        self,
+        root: Path | None,
+        *,
+        split: int = 0,
+        train_identities: int | None = None,
+        test_identities: int | None = None,
+    ) -> ImageTable:
+        """Read the table; no image is decoded.
+
+        Args:
+            root: Folder, zip or file that holds the data set (`~` is the home folder); ignored for built-in data.
+            split: Number of the split.
+            train_identities: How many training identities to keep, drawn with a fixed seed; built-in data have as many
+                as asked for, 100 by default. None keeps all.
+            test_identities: The same for query and gallery.
+
+        Returns:
+            The images at rate 1; a user's own CSV file may give other rates.
+
+        Raises:
+            InputError: No such split, no root, fewer than 2 identities, or whatever the reader finds wrong.
+        """
+        if not 0 <= split < self.splits:
+            expected = "0, it has one split only" if self.splits == 1 else f"0 to {self.splits - 1}"
+            raise InputError(f"{self.name}: there is no split {split}; expected {expected}")
+        if self.reader is None:
+            sizes = {"train_identities": train_identities, "test_identities": test_identities}
+            given = {name: size for name, size in sizes.items() if size is not None}
+            return synthetic_pedestrians(SyntheticSettings(**given))
+        if root is None:
+            raise InputError(
+                f"{self.name}: expected data_root, the folder or file that holds the data set, but none was given"
+            )
+        table = self.reader(Path(root).expanduser(), split)
+        table = _limited(table, ("train",), train_identities)
+        return _limited(table, ("query", "gallery"), test_identities)
+
+
+def _limited(table: ImageTable, roles: tuple[str, ...], count: int | None) -> ImageTable:
+    """The table with `count` identities in the given roles, drawn with a fixed seed."""
+    rows = table.rows
+    mine = rows["role"].isin(roles)
+    identities = np.unique(rows.loc[mine, "identity"])
+    if count is None or count >= len(identities):
+        return table
+    if count < 2:
+        raise InputError(f"{table.name}: at least 2 identities are needed, not {count}")
+    chosen = np.random.default_rng(0).choice(identities, count, replace=False)
+    return table.select(~mine | rows["identity"].isin(chosen))
+
+
+_ENTRIES = (
+    DataSet(name="synthetic", reader=None, low_resolution_cameras=(1,)),
+    DataSet(
+        name="market-1501",
+        reader=lambda root, split: market1501(root),
+        low_resolution_cameras=(3,),
+        official_queries=False,
+        paper_name="Market-1501",
+        mlr_paper_name="MLR-Market-1501",
+    ),
+    DataSet(
+        name="dukemtmc-reid",
+        reader=lambda root, split: dukemtmc(root),
+        low_resolution_cameras=(1,),
+        official_queries=False,
+        paper_name="DukeMTMC-reID",
+        mlr_paper_name="MLR-DukeMTMC-reID",
+    ),
+    DataSet(
+        name="cuhk03",
+        reader=lambda root, split: cuhk03(root, split=split, protocol="classic"),
+        splits=20,
+        low_resolution_cameras=(1, 3, 5, 7, 9),  # the first camera of each pair
+        mlr_paper_name="MLR-CUHK03",
+    ),
+    DataSet(
+        name="cuhk03-new",
+        reader=lambda root, split: cuhk03(root, protocol="new"),
+        low_resolution_cameras=(1, 3, 5, 7, 9),
+    ),
+    DataSet(
+        name="viper",
+        reader=lambda root, split: viper(root, split=split),
+        splits=10,
+        low_resolution_cameras=(1,),  # cam_a
+        mlr_paper_name="MLR-VIPeR",
+    ),
+    DataSet(
+        name="caviar",
+        reader=lambda root, split: caviar(root, split=split),
+        splits=10,
+        native=True,
+        paper_name="CAVIAR",
+    ),
+    DataSet(name="own", reader=lambda root, split: own(root)),
+)
+
+DATASETS = {entry.name: entry for entry in _ENTRIES}
+"""Data sets by name."""
+
+
+def find_dataset(name: str) -> DataSet:
+    """Return a data set by its name, with or without `mlr-` before it.
+
+    Raises:
+        InputError: An unknown name.
+    """
+    plain = name.removeprefix("mlr-")
+    if plain in DATASETS:
+        return DATASETS[plain]
+    close = difflib.get_close_matches(plain.lower(), DATASETS, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise InputError(f"there is no data set {name!r}; expected one of {', '.join(DATASETS)}{hint}")
+
+
+def paper_name(name: str) -> str | None:
+    """Return what papers call `mlr-market-1501`, `market-1501`, ...; None if no paper of the study has it."""
+    entry = find_dataset(name)
+    return entry.mlr_paper_name if name.startswith("mlr-") else entry.paper_name
