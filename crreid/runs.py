@@ -371,7 +371,7 @@ def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str
     else:
         file = _given_file(run.weights, workspace)
         origin, tensors = file.name, read_weights(file)
-    report = "; ".join(str(fill_module(backbone, tensors, origin=origin)) for backbone in backbones)
+    report = "; ".join(fill_module(backbone, tensors, origin=origin) for backbone in backbones)
     workspace.say(report)
     return {"weights": report}
 
