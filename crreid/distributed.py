@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -39,7 +40,7 @@ class Processes:
     """Who trains together.
 
     Attributes:
-        rank: Of this process, from 0. The first one writes records and checkpoints.
+        rank: Number of this process, from 0. The first one writes records and checkpoints.
         count: How many there are; 1 where this process trains alone.
     """
 
@@ -48,7 +49,7 @@ class Processes:
 
 
 def processes() -> Processes:
-    """This process among those of the group."""
+    """Return this process among those of the group."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return Processes(rank=0, count=1)
     return Processes(rank=distributed.get_rank(), count=distributed.get_world_size())
@@ -56,7 +57,7 @@ def processes() -> Processes:
 
 @contextmanager
 def process_group(device: str = "auto") -> Iterator[Processes]:
-    """Joins the group that torchrun tells of by its environment variables; without torchrun there is none to join.
+    """Join the group that torchrun tells of by its environment variables; without torchrun there is none to join.
 
     Args:
         device: `auto` or `cuda` give each process of a machine a GPU of its own, where there are any; else `cpu`.
@@ -73,22 +74,23 @@ def process_group(device: str = "auto") -> Iterator[Processes]:
             raise InputError(f"each process takes a GPU of its own; with several, device must be cuda, not {device!r}")
         local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= found:
-            raise InputError(f"more processes than GPUs, {found}; start one process a GPU, or choose the device cpu")
+            raise InputError(f"more processes than GPUs, {found}; start one process per GPU, or choose the device cpu")
         torch.cuda.set_device(local)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    # the others wait while the first one evaluates; where it fails, torchrun ends them
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=timedelta(days=1))
     yield processes()
     # not after an error: the others may still be waiting, until torchrun ends them since this process failed
     distributed.destroy_process_group()
 
 
 def wait_for_first_to_fail() -> None:
-    """Lets the first process say why all of them stop; torchrun then ends the others before they say it again."""
+    """Let the first process say why all of them stop; torchrun then ends the others before they say it again."""
     if int(os.environ.get("RANK", "0")) > 0:
         time.sleep(PATIENCE_SECONDS)
 
 
 def of_first(read: Callable[[], Value]) -> Value:
-    """What `read` returns in the first process, for all: they must not differ in what they find on disk."""
+    """Return what `read` returns in the first process, in all: they must not differ in what they find on disk."""
     together = processes()
     if together.count == 1:
         return read()
@@ -99,7 +101,7 @@ def of_first(read: Callable[[], Value]) -> Value:
 
 
 def averaged(tensor: Tensor) -> Tensor:
-    """The mean over all processes of a tensor that each holds, in place."""
+    """Replace a tensor that each process holds by the mean over all processes, in place."""
     if processes().count > 1:
         distributed.all_reduce(tensor)
         tensor /= processes().count
@@ -107,7 +109,7 @@ def averaged(tensor: Tensor) -> Tensor:
 
 
 def gathered(tensor: Tensor) -> Tensor:
-    """The rows of all processes, by rank: (N, ...) -> (count N, ...); gradients flow back to where rows came from.
+    """Return the rows of all processes, by rank: (N, ...) -> (count N, ...); gradients flow back to their process.
 
     A process that trains alone gets its tensor back.
     """

@@ -15,7 +15,7 @@ __all__ = ["write_atomically"]
 
 
 def write_atomically(file: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
-    """Writes a file whole or not at all: a temporary neighbour, flushed to disk, then renamed over it.
+    """Write a file whole or not at all: a temporary neighbour, flushed to disk, then renamed over it.
 
     Args:
         file: The target; its folder is made.
@@ -47,7 +47,7 @@ def write_atomically(file: Path, content: bytes | Callable[[BinaryIO], None]) ->
 
 
 def _is_failed_write(error: BaseException) -> bool:
-    """Whether the disk refused; torch's RuntimeError buries what the stream raised, or says only "failed writing"."""
+    """Tell whether the disk refused; torch's RuntimeError buries what the stream raised, or says only "failed writing"."""
     if isinstance(error, RuntimeError):
         return isinstance(error.__context__, OSError) or "failed writing" in str(error)
     return isinstance(error, OSError)

@@ -1,7 +1,7 @@
-"""Sizes of the study: `paper` is what the paper did, the others say what they reduce.
+"""Sizes of the study: `paper` is what the paper did, `printed` and `released` are it word for word, others are smaller.
 
-A profile is a function of the data set's name that returns settings; `Profile.reductions` lists every setting that
-differs from the paper's, and notebooks print that list at the top.
+A profile is a function of the data set's name that returns settings. What it reduces is computed from the runs
+(`crreid.rows.reductions`), never listed by hand.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pandas as pd
-
 from crreid.data.augmentation import Augmentation
 from crreid.data.prepare import DataSettings, data_settings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
+from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.lrar import LRARSettings
 from crreid.methods.method import MethodSettings
+from crreid.methods.ps_hrnet import IdentityLoss
 from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.hrnet_reid import HRNetReIDSettings
@@ -32,54 +32,14 @@ from crreid.runs import Run
 from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.training.schedule import Schedule
 
-__all__ = [
-    "CAD_NET_FIELDS",
-    "COMPARISON_FIELDS",
-    "LRAR_FIELDS",
-    "PROFILE_NAMES",
-    "PS_HRNET_FIELDS",
-    "ConventionalNetworks",
-    "Profile",
-    "RestorationModules",
-    "profile_settings",
-]
+__all__ = ["PROFILE_NAMES", "ConventionalNetworks", "Profile", "RestorationModules", "profile_settings"]
 
-PROFILE_NAMES = ("smoke", "quick", "reduced", "paper")
-
-PS_HRNET_FIELDS = (
-    "data",
-    "schedule",
-    "evaluation",
-    "size",
-    "augmentation",
-    "network",
-    "restoration",
-    "restoration_learning_rate_scale",
-    "seeds",
-)
-"""Fields of a profile that PS-HRNet's own runs depend on: Tables II, III and VII."""
-
-COMPARISON_FIELDS = ("data", "comparison_schedule", "evaluation", "size", "augmentation", "network", "conventional")
-"""Those of runs that compare parts; Table IV depends on `modules` and `restoration_learning_rate_scale` too."""
-
-CAD_NET_FIELDS = ("data", "adversarial_schedule", "evaluation", "size", "augmentation", "cad_net")
-"""Those of CAD-Net's and RAIN's runs."""
-
-LRAR_FIELDS = ("data", "comparison_schedule", "evaluation", "size", "augmentation", "lrar")
-"""Those of LRAR's runs."""
+PROFILE_NAMES = ("smoke", "quick", "reduced", "paper", "printed", "released")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConventionalNetworks:
-    """The networks of Tables I, IV and VI that know nothing of resolution.
-
-    Attributes:
-        resnet: Row ResNet-50, and behind every module of Table IV.
-        se_resnet: Row SE-ResNet-50.
-        densenet: Row DenseNet-121.
-        hrnet: Row HRNet-W32-C.
-        pcb: Row PCB.
-    """
+    """The networks of Tables I, IV and VI that know nothing of resolution; rows bear their names."""
 
     resnet: PooledClassifierSettings = field(default_factory=PooledClassifierSettings)
     se_resnet: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(backbone="seresnet50"))
@@ -90,14 +50,10 @@ class ConventionalNetworks:
 
 @dataclass(frozen=True, kw_only=True)
 class RestorationModules:
-    """The modules of Table IV.
+    """The modules of Table IV; rows bear their names.
 
-    Attributes:
-        srcnn: Row SRCNN.
-        vdsr: Row VDSR.
-        rcan: Row RCAN. The paper does not say how it was attached; at full size it would cost 497 billion multiply-adds
-            an image. `scale=4` runs the whole body on packed pixels, as on the small image: 31 billion.
-        vdsr_ca: Row VDSR-CA.
+    The paper does not say how RCAN was attached; at full size it would cost 497 billion multiply-adds per image.
+    `scale=4` runs the whole body on packed pixels, as on the small image: 31 billion.
     """
 
     srcnn: SRCNNSettings = field(default_factory=SRCNNSettings)
@@ -112,22 +68,25 @@ class Profile:
 
     Attributes:
         name: One of PROFILE_NAMES.
-        data: Images.
-        schedule: Of every run.
-        evaluation: Of every run.
+        data: Which images.
+        schedule: Schedule of PS-HRNet's runs.
+        evaluation: Evaluation of every run.
         size: (height, width) of the networks' input.
-        augmentation: Of training pairs.
+        augmentation: Augmentation of training pairs.
         network: HRNet-ReID, teacher's and student's.
         restoration: VDSR-CA of PS-HRNet.
-        restoration_learning_rate_scale: Of VDSR-CA in PS-HRNet, and of Table IV's modules that have none of their own,
-            against the network behind them.
-        comparison_schedule: Of the runs that compare parts: the conventional rows of Table I, and Tables IV, V and VI.
-        conventional: Networks of those rows.
+        restoration_learning_rate_scale: Learning rate of VDSR-CA in PS-HRNet, and of Table IV's modules that have none
+            of their own, as a multiple of that of the network behind them.
+        identity: L_ID of PS-HRNet and its teacher.
+        members: Members of L_PS in PS-HRNet.
+        comparison_schedule: Schedule of the runs that compare parts: the conventional rows of Table I, and Tables IV, V
+            and VI.
+        conventional: Networks of those rows; a new system's row may build on them.
         modules: Restoration modules of Table IV.
-        adversarial_schedule: Of CAD-Net and RAIN. Their batch of 32 and rates are general knowledge of the paper.
+        adversarial_schedule: Schedule of CAD-Net and RAIN. Their batch of 32 and learning rates are general knowledge
+            of the paper.
         cad_net: CAD-Net; RAIN has its networks.
-        lrar: LRARSettings, on `comparison_schedule`.
-        seeds: How many seeds a table averages over unless told otherwise.
+        lrar: LRAR, on `comparison_schedule`.
     """
 
     name: str
@@ -139,6 +98,8 @@ class Profile:
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
     restoration: VDSRSettings = field(default_factory=VDSRSettings)
     restoration_learning_rate_scale: float = 1.0
+    identity: IdentityLoss = field(default_factory=IdentityLoss)
+    members: tuple[str, ...] = PAPER_MEMBERS
     comparison_schedule: Schedule = field(default_factory=Schedule)
     conventional: ConventionalNetworks = field(default_factory=ConventionalNetworks)
     modules: RestorationModules = field(default_factory=RestorationModules)
@@ -147,7 +108,6 @@ class Profile:
     )
     cad_net: CADNetSettings = field(default_factory=CADNetSettings)
     lrar: LRARSettings = field(default_factory=LRARSettings)
-    seeds: int = 1
 
     def run(
         self,
@@ -157,7 +117,7 @@ class Profile:
         weights: StartingWeights = RANDOM_WEIGHTS,
         teacher: Run | None = None,
     ) -> Run:
-        """A run of this profile; its backbone starts as `weights` say for it."""
+        """Return a run of this profile; its backbone starts as `weights` say for it."""
         return Run(
             data=self.data,
             method=method,
@@ -170,34 +130,18 @@ class Profile:
             seed=seed,
         )
 
-    def reductions(self, *fields: str) -> pd.DataFrame:
-        """Settings that differ from the paper's on the same data.
-
-        Args:
-            fields: Of the profile, those that a table's runs depend on; PS_HRNET_FIELDS for none.
-
-        Returns:
-            Columns setting, paper, here.
-        """
-        name = f"mlr-{self.data.dataset}" if self.data.mlr is not None else self.data.dataset
-        pairs = _differences(profile_settings("paper", name), self, "")
-        chosen = fields or PS_HRNET_FIELDS
-        return pd.DataFrame(
-            [(setting, str(paper), str(here)) for setting, paper, here in pairs if setting.partition(".")[0] in chosen],
-            columns=["setting", "paper", "here"],
-        )
-
 
 def profile_settings(name: str, dataset: str) -> Profile:
-    """The settings of a profile on a data set.
+    """Return the settings of a profile on a data set.
 
     Args:
-        name: `smoke` (seconds, for tests), `quick` (minutes, built-in data), `reduced` (real data on two processor
-            cores within an hour) or `paper`.
+        name: `smoke` (seconds, for tests), `quick` (minutes, built-in data), `reduced` (real data on two CPU cores
+            within an hour), `paper`, `printed` (PS-HRNet as its paper prints it) or `released` (as its authors' code
+            runs).
         dataset: E.g. `mlr-synthetic`, `mlr-market-1501`, `caviar`.
 
     Raises:
-        InputError: An unknown profile or data set.
+        InputError: An unknown profile or data set, or `released` on a data set without low-resolution cameras.
     """
     data = data_settings(dataset)
     match name:
@@ -208,8 +152,46 @@ def profile_settings(name: str, dataset: str) -> Profile:
         case "reduced":
             return _reduced(data)
         case "paper":
-            return Profile(name="paper", data=data, evaluation=EvaluationSettings(query_rates=(1, 2, 3, 4, 8)))
+            return _paper(data)
+        case "printed":
+            return _printed(_paper(data))
+        case "released":
+            return _released(_paper(data))
     raise InputError(f"unknown profile {name!r}; expected one of {', '.join(PROFILE_NAMES)}")
+
+
+def _paper(data: DataSettings) -> Profile:
+    return Profile(name="paper", data=data, evaluation=EvaluationSettings(query_rates=(1, 2, 3, 4, 8)))
+
+
+def _printed(paper: Profile) -> Profile:
+    """Every setting as the paper prints it; the text is silent on warm-up and flip test: neither."""
+    schedule = Schedule(epochs=70, identities_per_batch=4, images_per_identity=6, warmup_epochs=0)
+    ratio_of_four = VDSRSettings(attention_channels=VDSRSettings().width // 4)
+    return replace(
+        paper,
+        name="printed",
+        schedule=schedule,
+        comparison_schedule=schedule,
+        evaluation=replace(paper.evaluation, flip=False),
+        identity=IdentityLoss(margin=0.1),
+        restoration=ratio_of_four,
+        modules=RestorationModules(vdsr_ca=ratio_of_four),
+        restoration_learning_rate_scale=0.1,
+    )
+
+
+def _released(paper: Profile) -> Profile:
+    """All six members in L_PS, one camera low resolution in training; the rest are the defaults.
+
+    The released code of phase 1 is another repository with another recipe (batches of 8 x 4, colour jitter, a new
+    optimiser every epoch); the teacher here is trained by phase 2's.
+    """
+    data = paper.data
+    if data.mlr is None or not data.mlr.cameras:
+        raise InputError(f"{data.dataset} has no low-resolution camera to train on; expected an MLR build, mlr-...")
+    cameras = replace(data, mlr=replace(data.mlr, train="cameras"))
+    return replace(paper, name="released", data=cameras, members=RELEASE_MEMBERS)
 
 
 def _smoke(data: DataSettings) -> Profile:
@@ -259,7 +241,7 @@ def _quick(data: DataSettings) -> Profile:
         # half of the features dropped is too much for so few steps
         network=HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH, dropout=0.2),
         restoration=VDSRSettings(depth=4, width=16, initialisation="identity"),
-        # at the networks' rate it leaves the identity in the first epoch, or diverges
+        # at the networks' learning rate it leaves the identity in the first epoch, or diverges
         restoration_learning_rate_scale=0.1,
         comparison_schedule=schedule,
         conventional=_small_networks(dropout=0.0),
@@ -285,7 +267,7 @@ def _reduced(data: DataSettings) -> Profile:
         conventional=ConventionalNetworks(hrnet=PooledClassifierSettings(backbone="hrnet_w18_small")),
         modules=_small_modules(depth=6),
         adversarial_schedule=replace(schedule, epochs=6),
-        # at the paper's rates and margin the classifier's loss does not fall within so few steps
+        # at the paper's learning rates and margin the classifier's loss does not fall within so few steps
         cad_net=CADNetSettings(
             decoder=ImageDecoderSettings(width=16, add_input=True),
             discriminators=DiscriminatorSettings(widths=(32, 64, 128, 256), image_backbone=None),
@@ -294,7 +276,7 @@ def _reduced(data: DataSettings) -> Profile:
             learning_rate_scale=0.3,
             classifier_learning_rate_scale=0.1,
         ),
-        # a classifier of 2,048 normalised dimensions overshoots at this rate
+        # a classifier of 2,048 normalised dimensions overshoots at this learning rate
         lrar=_small_lrar(length=512, backbone="resnet50", options=()),
     )
 
@@ -343,11 +325,11 @@ def _small_cad_net() -> CADNetSettings:
 def _small_lrar(
     *, length: int, backbone: str = "resnet18", options: tuple[tuple[str, Any], ...] = _ONE_BLOCK_A_STAGE
 ) -> LRARSettings:
-    """For few steps, in which a cross entropy alone learns nothing, nor masks at the networks' rate.
+    """For few steps, in which a cross entropy alone learns nothing, nor masks at the networks' learning rate.
 
     Masks that start or move far apart draw the levels' descriptors apart, and so few steps do not bring them together
     again: on the built-in data rank-1 fell from 37 to 15 % with a deviation of 1 instead of 0.1 (5 epochs), and from 55
-    to 22 % at 100 times the networks' rate instead of 30 (10 epochs).
+    to 22 % at 100 times the networks' learning rate instead of 30 (10 epochs).
     """
     return LRARSettings(
         network=PooledClassifierSettings(
@@ -368,14 +350,3 @@ def _small_modules(*, depth: int) -> RestorationModules:
         rcan=RCANSettings(groups=2, blocks=4, width=32, attention_channels=4, scale=4),
         vdsr_ca=vdsr,
     )
-
-
-def _differences(paper: Any, here: Any, prefix: str) -> list[tuple[str, Any, Any]]:
-    """(dotted name, value in the paper's profile, value here) of every leaf that differs."""
-    if type(paper) is not type(here) or not hasattr(paper, "__dataclass_fields__"):
-        return [] if paper == here else [(prefix, paper, here)]
-    return [
-        difference
-        for name in paper.__dataclass_fields__
-        for difference in _differences(getattr(paper, name), getattr(here, name), f"{prefix}.{name}".lstrip("."))
-    ]

@@ -4,73 +4,232 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import pandas as pd
 
 from crreid.errors import InputError
 from crreid.files import write_atomically
+from crreid.settings import digest_of
 
-__all__ = ["Record", "read_record"]
+__all__ = ["Record", "plain_table", "read_record", "read_sealed", "write_sealed"]
+
+FORMAT = 2
+
+TYPES: dict[str, Any] = {"str": str, "int": int, "float": int | float | None}
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "scores": {"test": "str", "protocol": "str", "rate": "float", "metric": "str", "value": "float"}
+    | {"deviation": "float", "queries": "int", "unmatched": "int"},
+    "restoration": {"rate": "float", "measure": "str", "value": "float", "input": "float", "images": "int"},
+    "epochs": {"epoch": "int", "learning_rate": "float", "total": "float"},
+}
+"""Columns of a record's tables, and their types; the log of the epochs has one more for each loss term."""
+
+CHOICES: dict[str, Sequence[str]] = {
+    "test": ("drawn", "uniform"),
+    "protocol": ("multi_shot", "single_shot"),
+    "metric": ("rank1", "rank5", "rank10", "rank20", "map_hit", "map_trapezoid"),
+    "measure": ("psnr", "ssim", "lpips"),
+}
+
+LIMITS = {"scores value": (0, 1), "scores deviation": (0, 1), "scores rate": (1, 1e3), "restoration rate": (1, 1e3)}
+"""What a column can hold at least and at most; a score is a fraction, not per cent."""
+
+STRETCH = {"commit", "dirty", "python", "packages", "device", "threads", "processes", "started", "epochs", "seconds"}
+EVALUATION = {"commit", "dirty", "device", "started", "seconds"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Record:
     """What a run measured.
 
     Attributes:
-        digest: Of the run.
-        title: As tables call it.
-        run: Every setting, as plain JSON.
-        measured: `scores` (see `evaluate`), `parameters`, `epochs` (mean losses of every epoch), and `restoration` (see
-            `restoration_quality`) where the run asks for it.
-        provenance: Commit, versions, device, start of the training and the weights that it started from (where they
-            were not random); data digest; seconds; `processes` where several trained together. `evaluation` has commit,
-            dirty, device and start of the test, where that was done at another commit or on another device than the
-            training.
+        digest: The run's name.
+        title: The system as tables call it.
+        run: Settings that are not at their defaults, as plain JSON; `digest` is their digest.
+        settings: Every setting, as plain JSON.
+        scores: What `evaluate` returned.
+        restoration: What `restoration_quality` returned; None where the run does not ask for it.
+        epochs: One line per epoch: epoch, learning_rate, the mean of every loss term, and their total.
+        parameters: How many numbers were trained.
+        provenance: `data` (name, table: the table's digest, content: the images' digest, None = not recorded), `start`
+            (`random`, or a sentence on the weights that were loaded), `training` (one STRETCH for each process that
+            trained some epochs) and `evaluation`.
     """
 
     digest: str
     title: str
     run: dict[str, Any]
-    measured: dict[str, Any]
+    settings: dict[str, Any]
+    scores: pd.DataFrame
+    restoration: pd.DataFrame | None
+    epochs: pd.DataFrame
+    parameters: int
     provenance: dict[str, Any]
 
-    def score(self, metric: str, *, test: str = "protocol", protocol: str = "multi_shot") -> float:
-        """One score in per cent: `rank1`, `rank5`, `rank10`, `map_hit` or `map_trapezoid`; NaN where no query counted.
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.settings["seed"])
+
+    @property
+    def training_seconds(self) -> float:
+        """Duration of the training in seconds, over all processes that continued it."""
+        return float(sum(stretch["seconds"] for stretch in self.provenance["training"]))
+
+    def score(
+        self, metric: str, *, test: str = "drawn", protocol: str = "multi_shot", rate: float | None = None
+    ) -> float:
+        """Return one score in per cent; NaN where no query counted.
+
+        Args:
+            metric: `rank1`, `rank5`, `rank10`, `rank20`, `map_hit` or `map_trapezoid`.
+            test: `drawn` (each query at the rate that the protocol drew for it) or `uniform` (all queries at `rate`).
+            protocol: `multi_shot` or `single_shot`.
+            rate: Of `drawn`, the queries that drew this rate only; None for all.
 
         Raises:
-            InputError: The record has no such test, protocol or metric; names those that it has.
+            InputError: The record has no such score; names those that it has.
         """
-        protocols = self._entry("test", self.measured["scores"], test)
-        scores = self._entry("protocol", protocols, protocol)["overall"]
-        metrics = {f"rank{rank}": value for rank, value in scores["ranks"].items()}
-        metrics |= {name: scores[name] for name in ("map_hit", "map_trapezoid") if name in scores}
-        value = self._entry("metric", metrics, metric)
-        return math.nan if value is None else 100 * float(value)
+        chosen = self.scores
+        for name, value in {"test": test, "protocol": protocol, "metric": metric, "rate": rate}.items():
+            found = chosen[chosen[name].isna() if value is None else chosen[name] == value]
+            if found.empty:
+                has = ", ".join("all queries" if has != has else str(has) for has in chosen[name].unique())
+                raise InputError(f"record {self.digest} has no {name} {value!r}; it has {has}")
+            chosen = found
+        return 100 * float(chosen["value"].iloc[0])
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as plain JSON."""
+        tables = {"scores": self.scores, "restoration": self.restoration, "epochs": self.epochs}
+        return {
+            "digest": self.digest,
+            "title": self.title,
+            "parameters": self.parameters,
+            **{name: None if frame is None else plain_table(frame) for name, frame in tables.items()},
+            "provenance": self.provenance,
+            "run": self.run,
+            "settings": self.settings,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Self:
+        """Return the record that `plain` wrote. Raises ValueError naming what cannot be right."""
+        values, origin = dict(plain), plain["provenance"]
+        _expect(digest_of(values["run"]) == values["digest"], f"its settings are those of {digest_of(values['run'])}")
+        for name in COLUMNS:
+            if name != "restoration" or values[name] is not None:
+                values[name] = _table(name, values[name])
+        texts, numbers = (values["title"], origin["start"]), (values["parameters"], values["settings"]["seed"])
+        _expect(all(isinstance(text, str) for text in texts), "its title or start is no text")
+        _expect(all(type(number) is int and number >= 0 for number in numbers), "its parameters or seed are no number")
+        _expect(origin.keys() == {"data", "evaluation", "start", "training"}, "its provenance has other entries")
+        _expect(origin["data"].keys() == {"content", "name", "table"}, "its data have other entries")
+        for stretch, names in [(origin["evaluation"], EVALUATION), *((each, STRETCH) for each in origin["training"])]:
+            _expect(stretch.keys() == names, "training or evaluation have other entries")
+            _expect(0 <= stretch["seconds"] < math.inf, "training or evaluation have no duration")
+        return cls(**values)
 
     def write(self, file: Path) -> None:
-        """Writes the record as JSON, whole or not at all. Raises InputError where that fails."""
-        text = json.dumps(asdict(self), indent=1, sort_keys=True)
-        write_atomically(file, (text + "\n").encode())
-
-    def _entry(self, kind: str, entries: Mapping[str, Any], name: str) -> Any:
-        if name not in entries:
-            raise InputError(f"record {self.digest} has no {kind} {name!r}; it has {', '.join(entries)}")
-        return entries[name]
+        """Write the record, whole or not at all. Raises InputError where that fails."""
+        write_sealed(file, self.plain())
 
 
 def read_record(file: Path, digest: str) -> Record:
-    """Reads the record of the run that has a digest.
+    """Read the record of the run that has a digest.
 
     Raises:
-        InputError: The file is damaged or holds the record of another run.
+        InputError: The file is damaged, was edited, or holds the record of another run.
     """
+    plain = read_sealed(file, "record")
     try:
-        record = Record(**json.loads(file.read_text(encoding="utf8")))
-    except (TypeError, ValueError) as error:
+        record = Record.from_plain(plain)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: not a record of crreid ({error}); delete it to measure the run again") from error
     if record.digest != digest:
         raise InputError(f"{file}: the record of another run, {record.digest}; delete it to measure the run again")
     return record
+
+
+def write_sealed(file: Path, plain: dict[str, Any]) -> None:
+    """Write plain JSON with its format and a checksum, one line per entry, and per row of a table.
+
+    Args:
+        file: Written whole or not at all.
+        plain: Text for names; dictionaries and lists get a line for each entry.
+
+    Raises:
+        InputError: The disk refuses.
+    """
+    sealed = {"format": FORMAT, **plain}
+    sealed["checksum"] = digest_of(sealed)
+    entries = [f"{json.dumps(name)}: {_lines(value)}" for name, value in sealed.items()]
+    write_atomically(file, ("{\n " + ",\n ".join(entries) + "\n}\n").encode())
+
+
+def read_sealed(file: Path, kind: str) -> dict[str, Any]:
+    """Read what `write_sealed` wrote.
+
+    Raises:
+        InputError: The file cannot be read, is of another format, or does not agree with its checksum; it names the
+            file as a `kind`.
+    """
+    try:
+        plain = json.loads(file.read_text(encoding="utf8"))
+        _expect(isinstance(plain, dict), "holds no JSON object")
+        _expect(plain.pop("format", None) == FORMAT, f"another format than {FORMAT}")
+        checksum = plain.pop("checksum", None)
+        _expect(digest_of({"format": FORMAT, **plain}) == checksum, "was edited: its checksum is another")
+    except (OSError, RecursionError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{file}: not a {kind} of crreid ({reason}); delete it to make it anew") from error
+    result: dict[str, Any] = plain
+    return result
+
+
+def _lines(value: Any) -> str:
+    """Return JSON with a line for each entry of a dictionary or list, or row of a table, and no further breaks."""
+    if isinstance(value, dict) and value.keys() == {"columns", "rows"}:
+        rows = ",\n   ".join(json.dumps(row) for row in value["rows"])
+        return f'{{"columns": {json.dumps(value["columns"])}, "rows": [\n   {rows}\n ]}}'
+    if isinstance(value, dict) and value:
+        entries = [f"{json.dumps(name)}: {json.dumps(value[name], sort_keys=True)}" for name in sorted(value)]
+        return "{\n   " + ",\n   ".join(entries) + "\n }"
+    return json.dumps(value, sort_keys=True)
+
+
+def plain_table(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return a table as plain JSON, `columns` and `rows`; what is not a number becomes null."""
+    objects = frame.astype(object)
+    return {"columns": list(frame), "rows": objects.where(frame.notna(), None).to_numpy().tolist()}
+
+
+def _table(name: str, plain: dict[str, Any]) -> pd.DataFrame:
+    """Return one of the tables of COLUMNS. Raises ValueError naming a column that cannot be right."""
+    types, columns = COLUMNS[name], plain["columns"]
+    if name == "epochs":
+        types = dict.fromkeys(columns, "float") | types
+    _expect(sorted(types) == sorted(columns), f"{name} has other columns")
+    _expect(all(len(row) == len(columns) for row in plain["rows"]), f"a row of {name} is too short or too long")
+    frame = pd.DataFrame(plain["rows"], columns=columns, dtype=object)
+    for column in columns:
+        kind = types[column]
+        fit = all(isinstance(value, TYPES[kind]) and not isinstance(value, bool) for value in frame[column])
+        _expect(fit, f"{column} of {name} holds other values than {'text' if kind == 'str' else 'numbers'}")
+        frame[column] = frame[column].astype(kind)
+        if column in CHOICES:
+            _expect(set(frame[column]) <= set(CHOICES[column]), f"{column} of {name} holds an unknown name")
+        elif kind != "str":
+            low, high = LIMITS.get(f"{name} {column}", (0 if kind == "int" else -1e30, 1e30))
+            _expect(not ((frame[column] < low) | (frame[column] > high)).any(), f"{column} of {name} is out of range")
+    return frame
+
+
+def _expect(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import combinations
-from typing import Protocol
+from typing import Any, Protocol
 
+import pandas as pd
+
+from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNetSettings, cad_net_plus_plus_settings, rain_settings
@@ -16,9 +20,10 @@ from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.interpolation import InterpolationSettings
 from crreid.models.restoration import RestorationSettings
-from crreid.profiles import Profile
+from crreid.profiles import Profile, profile_settings
 from crreid.runs import Run
-from crreid.starting_weights import StartingWeights
+from crreid.settings import described, leaves, with_value
+from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 
 __all__ = [
     "CONVENTIONAL",
@@ -92,7 +97,8 @@ def state_of_the_art_rows(profile: Profile, *, seed: int, weights: StartingWeigh
 
 def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
     """Return HRNet-ReID-H, phase 1 of PS-HRNet."""
-    return profile.run(HRNetReIDHighSettings(network=profile.network), seed=seed, weights=weights)
+    high = HRNetReIDHighSettings(network=profile.network, identity=profile.identity)
+    return profile.run(high, seed=seed, weights=weights)
 
 
 def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
@@ -101,10 +107,13 @@ def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights)
     whole = PSHRNetSettings(
         network=profile.network,
         restoration=profile.restoration,
+        identity=profile.identity,
+        members=profile.members,
         restoration_learning_rate_scale=profile.restoration_learning_rate_scale,
     )
+    identity_alone = PSHRNetSettings(network=profile.network, identity=profile.identity, restoration=None)
     methods = (
-        PSHRNetSettings(network=profile.network, restoration=None, pseudo_siamese_weight=0),
+        replace(identity_alone, pseudo_siamese_weight=0),
         replace(whole, pseudo_siamese_weight=0),
         whole,
     )
@@ -172,8 +181,10 @@ def pooling_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> di
     """Return Table V: HRNet-ReID with average, maximum and both poolings, on high-resolution images."""
     poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
     return {
-        row: _high_resolution(profile).run(
-            HRNetReIDHighSettings(network=replace(profile.network, pooling=pooling)), seed=seed, weights=weights
+        row: teacher_run(
+            replace(_high_resolution(profile), network=replace(profile.network, pooling=pooling)),
+            seed=seed,
+            weights=weights,
         )
         for row, pooling in poolings.items()
     }
@@ -354,3 +365,83 @@ ITEMS = {
     )
 }
 """The notebooks of the study in its order."""
+
+
+def differences(runs: Mapping[str, Run | Sequence[Run]]) -> pd.DataFrame:
+    """Return what the rows of a table are: the settings in which they differ, one line per row.
+
+    Args:
+        runs: The run of each row, or its runs of several seeds.
+
+    Returns:
+        One column per setting (dotted name), values as text; empty where a row's method has no such setting.
+    """
+    of_rows = {row: _settings(each) for row, each in runs.items()}
+    names = dict.fromkeys(name for settings in of_rows.values() for name in settings)
+    differ = [name for name in names if len({settings.get(name, "") for settings in of_rows.values()} - {""}) > 1]
+    lines = [[settings.get(name, "") for name in differ] for settings in of_rows.values()]
+    return pd.DataFrame(lines, columns=differ, index=pd.Index(of_rows, name="row"))
+
+
+def reductions(runs: Mapping[str, Run | Sequence[Run]], paper_runs: Mapping[str, Run | Sequence[Run]]) -> pd.DataFrame:
+    """Return the settings of a table's rows that are not those of the same rows at the paper's size.
+
+    Args:
+        runs: As for `differences`.
+        paper_runs: The same rows of the profile `paper`.
+
+    Returns:
+        Columns setting, paper, here, as text; one line for all rows that have both values.
+    """
+    found: dict[tuple[str, str, str], None] = {}
+    for row in runs:
+        here, paper = _settings(runs[row]), _settings(paper_runs[row])
+        found |= {(name, paper.get(name, ""), here[name]): None for name in here if here[name] != paper.get(name, "")}
+    return pd.DataFrame(list(found), columns=["setting", "paper", "here"])
+
+
+def changed(run: Run, changes: Mapping[str, Any]) -> Run:
+    """Return a run with other settings, and its teacher with the same where it has them.
+
+    Args:
+        run: One of a table's.
+        changes: Values by dotted names, e.g. `{"method.restoration_weight": 1.0, "data.mlr.cameras": [2]}`. What this
+            run lacks but some row of the study has is left alone.
+
+    Raises:
+        InputError: A setting that no row has, or a value that it cannot take.
+    """
+    known = _settings(run).keys()
+    for name, value in changes.items():
+        if name not in known and name not in (every := _settings_of_study()):
+            close = get_close_matches(name, every)
+            hint = f"did you mean {' or '.join(close)}" if close else "e.g. schedule.epochs"
+            raise InputError(f"no row of the study has a setting {name!r}; {hint}")
+        try:
+            run = with_value(run, name, value)
+        except KeyError:  # another row's
+            continue
+        except TypeError as error:
+            raise InputError(f"{name} must be {error}, not {value!r}") from error
+    return run if run.teacher is None else replace(run, teacher=changed(run.teacher, changes))
+
+
+def _settings(runs: Run | Sequence[Run]) -> dict[str, str]:
+    """Return every setting of a run, the first of several, as text by its dotted name; a teacher by its tag."""
+    run = runs if isinstance(runs, Run) else runs[0]
+    plain = described(run)
+    if run.teacher is not None:
+        plain["teacher"] = plain["teacher"]["method"]["type"]
+    return {name: _text(value) for name, value in leaves(plain).items()}
+
+
+def _settings_of_study() -> set[str]:
+    paper = profile_settings("paper", "mlr-synthetic")
+    rows = [item.rows(paper, seed=0, weights=RANDOM_WEIGHTS) for item in ITEMS.values()]
+    return {name for runs in rows for run in runs.values() for name in _settings(run)}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"({_text(item)})" if isinstance(item, list) else _text(item) for item in value) or "none"
+    return "none" if value is None else str(value)

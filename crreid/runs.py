@@ -1,8 +1,8 @@
 """A run says everything that a number depends on; its record says what came out and where.
 
-A run that exists as a record is not trained again unless asked. Records are small and committed
-(`results/records/<digest>.json`); weights, checkpoints and logs lie under `runs/<training digest>/` and are not. Beside
-the weights `training.json` says who trained them, so that a later test of the same weights does not claim it did.
+A run that exists as a record is not trained again unless it is forgotten first. Records are small and committed
+(`results/records/<digest>.json`); weights and checkpoints lie under `runs/<training digest>/` and are not. Beside the
+weights `training.json` says whose they are and who trained them, so that a later evaluation does not claim it did.
 """
 
 from __future__ import annotations
@@ -21,53 +21,53 @@ from filelock import FileLock, Timeout
 
 from crreid.data.augmentation import Augmentation
 from crreid.data.pairs import PairDataset
-from crreid.data.prepare import DataSettings, PreparedData, prepare
-from crreid.distributed import of_first, process_group, processes
+from crreid.data.prepare import DataSettings, PreparedData, content_of, prepare
+from crreid.distributed import of_first, processes
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
 from crreid.evaluation.image_quality import PerceptualDistance, restoration_quality
 from crreid.methods.method import Method, MethodSettings
-from crreid.models.weights import (
-    digest_of_file,
-    fill_module,
-    load_timm_backbone,
-    read_weights,
-    save_weights,
-)
-from crreid.provenance import TrainingLog, provenance, time_stamp
-from crreid.records import Record, read_record
+from crreid.models.weights import digest_of_file, fill_module, load_timm_backbone, read_weights, save_weights
+from crreid.provenance import provenance, time_stamp
+from crreid.records import Record, plain_table, read_record, read_sealed, write_sealed
 from crreid.settings import canonical, described, digest_of
-from crreid.training.loop import train
+from crreid.training.loop import TrainingLog, train
 from crreid.training.schedule import Schedule
 
 __all__ = [
+    "Busy",
     "Run",
     "TrainedRun",
     "Workspace",
     "find_record",
+    "forget",
     "measure",
-    "measure_together",
     "missing_trainings",
+    "record_data_note",
     "trained",
     "with_teachers",
 ]
 
 
+class Busy(InputError):
+    """Another process trains the run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training and its test. The defaults are the paper's size and schedule.
+    """One training and its evaluation. The defaults are the paper's size and schedule.
 
     Attributes:
         data: Which images.
         method: Settings of the method; they build it.
         schedule: Epochs, batches, learning rate.
-        evaluation: How it is tested.
+        evaluation: How it is evaluated.
         size: (height, width) of the network's input in pixels.
-        augmentation: Of training pairs.
-        weights: Where the backbone starts: `random`, `timm` (ImageNet weights by the architecture's name), or
+        augmentation: Augmentation of training pairs.
+        weights: Where the backbone starts: `random`, `timm` (pretrained weights by the architecture's name), or
             `file <sha256>` for a local file.
         teacher: The run whose network guides this one.
-        seed: Of weights, batches, augmentation and dropout.
+        seed: Random seed of weights, batches, augmentation and dropout.
     """
 
     tag: ClassVar[str] = "Run"
@@ -88,18 +88,12 @@ class Run:
 
     @property
     def training_digest(self) -> str:
-        """The same without the test: runs that differ only in how they are tested share their weights."""
+        """The same without the evaluation: runs that differ only there share their weights."""
         return digest_of(canonical(self._untested()))
 
     def _untested(self) -> Run:
-        """The run and its teacher with the default test."""
         teacher = None if self.teacher is None else self.teacher._untested()
         return replace(self, evaluation=EvaluationSettings(), teacher=teacher)
-
-    def describe(self) -> dict[str, Any]:
-        """Every setting as plain JSON."""
-        plain: dict[str, Any] = described(self)
-        return plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,69 +101,82 @@ class Workspace:
     """What belongs to this machine and changes no number.
 
     Attributes:
-        data_root: Folder or file of the data set; None for built-in data.
         results_dir: Holds `records/`.
-        runs_dir: Holds weights, checkpoints, logs and the cache of decoded images; one folder for all processes that
-            train together, on whatever machine they are.
+        runs_dir: Holds weights, checkpoints and the cache of decoded images; one folder for all processes that train
+            together, on whatever machine they are.
+        data_root: Folder or file of the data set; None for built-in data.
         device: `auto` takes a GPU where there is one.
-        weights_files: Local files that `file <sha256>` in a run may mean.
-        workers: Loader processes.
-        force: Train again the runs that are measured, though on record; their teachers are kept where they are trained,
-            so that the students of one teacher share it. Drop its folder to train a teacher again.
-        report: Takes lines of progress.
+        weights_files: Local files by the names `file <sha256>` that runs use, see `StartingWeights`.
+        wait: Wait where another process trains the run, instead of raising Busy.
+        report: Takes lines of text.
+        progress: Called after every step of a training with the steps done and the steps of the whole training.
     """
 
     results_dir: Path
     runs_dir: Path
     data_root: Path | None = None
     device: str = "auto"
-    weights_files: tuple[Path, ...] = ()
-    workers: int = 0
-    force: bool = False
+    weights_files: tuple[tuple[str, Path], ...] = ()
+    wait: bool = True
     report: Callable[[str], None] = print
+    progress: Callable[[int, int], None] | None = None
 
     def torch_device(self) -> torch.device:
-        """The device as torch knows it. Raises InputError for one that is not there."""
+        """Return the device as torch knows it. Raises InputError for one that is not available."""
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             device = torch.device(self.device)
-            torch.zeros(1, device=device)
+            torch.zeros(1, device=device).item()  # `meta` has no values
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {self.device!r} is not available here; use auto, cpu or cuda") from error
         return device
 
     def say(self, line: str) -> None:
-        """Reports a line; of several processes the first one only."""
+        """Report a line; of several processes the first one only."""
         if processes().rank == 0:
             self.report(line)
 
     def record_file(self, run: Run) -> Path:
-        """Where the record of a run lies."""
+        """Return where the record of a run lies."""
         return self.results_dir / "records" / f"{run.digest}.json"
 
     def folder(self, run: Run) -> Path:
-        """Where the weights of a run lie."""
+        """Return where the training of a run lies."""
         return self.runs_dir / run.training_digest
 
     def weights_file(self, run: Run) -> Path:
-        """The trained weights of a run; there once it is trained, whichever of its tests asked for that."""
+        """Return where the trained weights of a run lie, whichever of its evaluations asked for them."""
         return self.folder(run) / "weights.safetensors"
+
+    def training_file(self, run: Run) -> Path:
+        """Return where it is written whose weights these are; there once the run is trained."""
+        return self.folder(run) / "training.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """A trained method, ready for testing on `device`, with the data it was trained for and how that went."""
+    """A trained method, ready for evaluation on `device`, with the data it was trained for and how that went.
+
+    Attributes:
+        run: Its settings.
+        method: In evaluation mode on `device`.
+        data: Training images, queries and gallery.
+        device: Where the method is.
+        log: How the training went, perhaps on another machine.
+        start: `random`, or a sentence on the weights that were loaded before the training.
+    """
 
     run: Run
     method: Method
     data: PreparedData
     device: torch.device
     log: TrainingLog
+    start: str
 
 
 def with_teachers(runs: Iterable[Run]) -> list[Run]:
-    """The distinct runs and the runs that they depend on, teachers first."""
+    """Return the distinct runs and the runs that they depend on, teachers first."""
     found: dict[str, Run] = {}
     for run in runs:
         chain = [run]
@@ -180,210 +187,229 @@ def with_teachers(runs: Iterable[Run]) -> list[Run]:
 
 
 def missing_trainings(run: Run, workspace: Workspace) -> list[Run]:
-    """What is still to be trained before the run can be tested, teachers first.
+    """Return what is still to be trained before the run can be evaluated, teachers first.
 
     A teacher without weights counts even where its student has them: the student is built with it.
     """
-    return [each for each in with_teachers([run]) if not workspace.weights_file(each).exists()]
+    return [each for each in with_teachers([run]) if not workspace.training_file(each).exists()]
 
 
 def find_record(run: Run, workspace: Workspace) -> Record | None:
-    """The record of a run, or None where it was not measured yet.
+    """Return the record of a run, or None where it was not measured yet.
 
     Raises:
-        InputError: The file is damaged or holds the record of another run.
+        InputError: The file is damaged, holds the record of another run, or was measured on other images than those
+            that the workspace has.
     """
     file = workspace.record_file(run)
-    return read_record(file, run.digest) if file.exists() else None
+    if not file.exists():
+        return None
+    record = read_record(file, run.digest)
+    recorded, available = record.provenance["data"]["content"], content_of(run.data, workspace.data_root)
+    if None not in (recorded, available) and recorded != available:
+        raise InputError(_other_images(file, recorded, available))
+    return record
 
 
-def measure(run: Run, workspace: Workspace, result: TrainedRun | None = None) -> Record:
-    """The record of a run: read where it exists, else trained, tested and written.
+def record_data_note(record: Record, run: Run, workspace: Workspace) -> str:
+    """Return whether the images of a record are those that the workspace has, in a few words for tables."""
+    if record.provenance["data"]["content"] is None:
+        return "images not recorded"
+    available = content_of(run.data, workspace.data_root) is not None
+    return "images as recorded" if available else "images not available here"
 
-    Two processes that ask for the same run wait for each other; the second finds the record of the first. A run that
-    was trained just now, `result`, is only tested.
+
+def measure(run: Run, workspace: Workspace) -> Record:
+    """Return the record of a run: read where it exists, else trained, evaluated and written.
+
+    Two processes that ask for the same run wait for each other; the second finds the record of the first. Processes
+    that torchrun has started (see `process_group`) call this together: all train, the first one evaluates and writes.
+
+    Raises:
+        InputError: As `find_record`; the run cannot be trained; or `Busy`.
     """
-    if not workspace.force and (record := find_record(run, workspace)) is not None:
+    if (record := of_first(lambda: find_record(run, workspace))) is not None:
         return record
     with _locked(run, workspace):
-        if not workspace.force and (record := find_record(run, workspace)) is not None:
+        if (record := of_first(lambda: find_record(run, workspace))) is not None:
             return record
         # at the start: the commit may move on while a training of hours runs the code that it was started with
         here = provenance(workspace.torch_device())
         perceptual = _perceptual_distance(run, workspace)  # refused before a training of hours, not after it
-        record = _tested(result or _train(run, workspace, here), here, perceptual)
-        record.write(workspace.record_file(run))
-    return record
+        result = _trained(run, workspace, here)
 
+        def evaluated() -> Record:
+            record = _evaluated(result, here, perceptual)
+            record.write(workspace.record_file(run))
+            return record
 
-def measure_together(run: Run, workspace: Workspace) -> Record | None:
-    """`measure` by all processes that torchrun has started: all train, teacher first, then the first one tests.
-
-    Returns:
-        The record; None in the other processes. Without torchrun this one is the first.
-
-    Raises:
-        InputError: As `measure`; or batches cannot be shared equally, or another training of the run is under way.
-    """
-    result = None
-    with process_group(workspace.device) as together:
-        if together.count > 1 and (workspace.force or of_first(lambda: find_record(run, workspace) is None)):
-            with _locked(run, workspace):
-                result = _train(run, workspace, provenance(workspace.torch_device()))
-    return None if together.rank > 0 else measure(run, workspace, result)
+        return of_first(evaluated)
 
 
 def trained(run: Run, workspace: Workspace) -> TrainedRun:
-    """A run's trained method, for figures: its weights where this machine has them, else trained now."""
+    """Return a run's trained method: its weights where this machine has them, else trained now."""
     with _locked(run, workspace):
-        return _train(run, replace(workspace, force=False), provenance(workspace.torch_device()))
+        return _trained(run, workspace, provenance(workspace.torch_device()))
 
 
-def _tested(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualDistance | None) -> Record:
-    """Tests what was trained, perhaps elsewhere, by the code and on the device that `here` tells."""
-    run, clock = result.run, time.monotonic()
-    evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": time_stamp()}
-    device, precision = result.device, run.schedule.precision
-    scores = evaluate(result.method, result.data, run.evaluation, size=run.size, device=device, precision=precision)
-    timings = ("seconds", "pairs_per_second")
-    measured: dict[str, Any] = {
-        "scores": _nested_scores(scores),
-        "parameters": sum(tensor.numel() for tensor in _trained_parameters(result.method)),
-        "epochs": [{name: row[name] for name in row if name not in timings} for row in result.log.epochs],
-    }
-    if rates := run.evaluation.restoration_rates:
-        quality = restoration_quality(
-            result.method,
-            result.data,
-            rates,
-            size=run.size,
-            device=device,
-            precision=precision,
-            perceptual=perceptual,
-        )
-        measured["restoration"] = {
-            f"rate {rate:g}": dict(zip(of_rate["measure"], of_rate["value"], strict=True))
-            | {f"input_{measure}": value for measure, value in zip(of_rate["measure"], of_rate["input"], strict=True)}
-            | {"images": int(of_rate["images"].iloc[0])}
-            for rate, of_rate in quality.groupby("rate")
-        }
-    origin = result.log.provenance | {
-        "data": {"name": result.data.name, "digest": result.data.digest},
-        "training_seconds": round(sum(row["seconds"] for row in result.log.epochs), 1),
-        "evaluation_seconds": round(time.monotonic() - clock, 1),
-    }
-    if any(origin[name] != evaluation[name] for name in ("commit", "dirty", "device")):
-        origin["evaluation"] = evaluation
-    return Record(digest=run.digest, title=run.method.title, run=run.describe(), measured=measured, provenance=origin)
+def forget(runs: Iterable[Run], workspace: Workspace) -> None:
+    """Delete the records and weights of runs and of their teachers: `measure` then trains them anew."""
+    for run in with_teachers(runs):
+        with _locked(run, workspace):
+            if processes().rank == 0:
+                workspace.record_file(run).unlink(missing_ok=True)
+                shutil.rmtree(workspace.folder(run), ignore_errors=True)
+    of_first(lambda: None)  # nobody looks for what the first process has not deleted yet
 
 
-def _nested_scores(scores: pd.DataFrame) -> dict[str, Any]:
-    """Return tidy scores as records of format 1 hold them; goes with that format."""
-    nested: dict[str, Any] = {}
-    for row in scores.to_dict("records"):
-        test = "protocol" if row["test"] == "drawn" else f"rate {row['rate']:g}"
-        of_protocol = nested.setdefault(test, {}).setdefault(row["protocol"], {"per_rate": {}})
-        places = [of_protocol["per_rate"].setdefault(str(row["rate"]), {})] if row["rate"] >= 1 else []
-        if row["test"] == "uniform" or not places:
-            places.append(of_protocol.setdefault("overall", {}))
-        value, deviation = (None if row[name] != row[name] else row[name] for name in ("value", "deviation"))
-        for place in places:
-            place |= {"queries": row["queries"], "unmatched": row["unmatched"]}
-            if not row["metric"].startswith("rank"):
-                place[row["metric"]] = value
-                continue
-            place.setdefault("ranks", {})[row["metric"].removeprefix("rank")] = value
-            if row["protocol"] == "single_shot":
-                place.setdefault("ranks_deviation", {})[row["metric"].removeprefix("rank")] = deviation
-    return nested
+def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualDistance | None) -> Record:
+    """Evaluate what was trained, perhaps elsewhere, by the code and on the device that `here` tells."""
+    run, clock, started = result.run, time.monotonic(), time_stamp()
+    options: dict[str, Any] = {"size": run.size, "device": result.device, "precision": run.schedule.precision}
+    rates, restoration = run.evaluation.restoration_rates, None
+    scores = evaluate(result.method, result.data, run.evaluation, **options)
+    if rates:
+        restoration = restoration_quality(result.method, result.data, rates, perceptual=perceptual, **options)
+    evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": started}
+    data = {"name": result.data.name, "table": result.data.digest, "content": result.data.content}
+    groups = [group for player in result.method.players().values() for group in player.groups]
+    return Record(
+        digest=run.digest,
+        title=run.method.title,
+        run=canonical(run),
+        settings=described(run),
+        scores=scores,
+        restoration=restoration,
+        epochs=result.log.epochs.drop(columns=["pairs_per_second", "seconds"]),
+        parameters=sum(tensor.numel() for group in groups for tensor in group["params"]),
+        provenance={
+            "data": data,
+            "start": result.start,
+            "training": result.log.stretches,
+            "evaluation": evaluation | {"seconds": round(time.monotonic() - clock, 1)},
+        },
+    )
 
 
-def _perceptual_distance(run: Run, workspace: Workspace) -> PerceptualDistance | None:
-    """LPIPS by the weights that the run's test names, if it names any."""
-    if not run.evaluation.perceptual_weights:
-        return None
-    file = _given_file(run.evaluation.perceptual_weights, workspace)
-    return PerceptualDistance(read_weights(file), origin=file.name, device=workspace.torch_device())
-
-
-def _locked(run: Run, workspace: Workspace) -> AbstractContextManager[object]:
-    """Keeps other trainings of the run away, or waits for them; of processes that train together the first one does."""
-    together, folder = processes(), workspace.folder(run)
-    if together.rank > 0:
-        return nullcontext()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # the others of a group must not be kept waiting
-        return FileLock(f"{folder}.lock").acquire(timeout=-1 if together.count == 1 else 0)
-    except Timeout as error:
-        raise InputError(f"{folder}: another training of the run is under way; start again when it is done") from error
-
-
-def _train(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
-    """Trains a run as `here` tells, or loads what was trained."""
-    folder, device, first = workspace.folder(run), workspace.torch_device(), processes().rank == 0
-    if workspace.force and first:
-        shutil.rmtree(folder, ignore_errors=True)
+def _trained(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun:
+    """Train a run in a process that is what `here` tells, or load what was trained."""
+    folder, device, title = workspace.folder(run), workspace.torch_device(), run.method.title
     data = prepare(run.data, workspace.data_root, workspace.runs_dir / "pixels")
     pairs = PairDataset(data.train, data.pixels, run.size, run.augmentation, seed=run.seed)
     teacher = None if run.teacher is None else trained(run.teacher, workspace).method
-
     torch.manual_seed(run.seed)  # initial weights
     method = run.method.build(pairs.identities, teacher)
-    weights, title = workspace.weights_file(run), run.method.title
-    log = of_first(lambda: TrainingLog.read(folder) if weights.exists() else None)
-    if log is not None:
-        workspace.say(f"{title}: weights of {run.training_digest} are at hand")
-        method.load_trained_state(read_weights(weights))
+    finished = of_first(lambda: _read_training(run, workspace, data.content))
+    if finished is not None:
+        workspace.say(f"{title}: weights of {run.training_digest} are available")
+        log, start = finished
+        try:
+            method.load_trained_state(read_weights(workspace.weights_file(run)))
+        except (KeyError, RuntimeError) as error:
+            raise InputError(f"{folder}: weights of another network; delete the folder to train again") from error
     else:
         workspace.say(f"{title}: training {run.training_digest} on {data.name}")
-        origin = here | {"started": time_stamp()} | _start_from(run, method, workspace)
-        epochs = train(
+        start = _start(run, method, workspace)
+        log = train(
             method,
             pairs,
             run.schedule,
             seed=run.seed,
             device=device,
             folder=folder,
-            workers=workspace.workers,
+            owner=f"run {run.training_digest} on images {data.content}",
+            origin=here | {"started": time_stamp()},
             report=lambda line: workspace.say(f"{title}: {line}"),
+            progress=workspace.progress,
         )
-        rows = [{str(name): value for name, value in row.items()} for row in epochs.to_dict("records")]
-        log = TrainingLog(provenance=origin, epochs=rows)
-        if first:
-            log.write(folder)
-            save_weights(method.trained_state(), weights)
+        if processes().rank == 0:
+            save_weights(method.trained_state(), workspace.weights_file(run))
+            _write_training(run, workspace, data.content, start, log)
             (folder / "checkpoint.pt").unlink(missing_ok=True)
-    method.to(device).eval()
-    return TrainedRun(run=run, method=method, data=data, device=device, log=log)
+    return TrainedRun(run=run, method=method.to(device).eval(), data=data, device=device, log=log, start=start)
 
 
-def _start_from(run: Run, method: Method, workspace: Workspace) -> dict[str, str]:
-    """Gives the backbone the weights that the run names; what was loaded, as an entry of the provenance."""
+def _write_training(run: Run, workspace: Workspace, content: str, start: str, log: TrainingLog) -> None:
+    """Write `training.json`: whose weights these are, and how they were trained."""
+    told = {
+        "training": run.training_digest,
+        "content": content,
+        "weights": digest_of_file(workspace.weights_file(run)),
+        "start": start,
+        "stretches": log.stretches,
+        "epochs": plain_table(log.epochs),
+    }
+    write_sealed(workspace.training_file(run), told)
+
+
+def _read_training(run: Run, workspace: Workspace, content: str) -> tuple[TrainingLog, str] | None:
+    """Return what `_write_training` told, log and start; None where the run was not trained to its end.
+
+    Raises:
+        InputError: The files are damaged, or belong to another run or other images.
+    """
+    file, weights = workspace.training_file(run), workspace.weights_file(run)
+    if not (file.exists() and weights.exists()):
+        return None
+    told = read_sealed(file, "training")
+    again = f"delete {file.parent} to train again"
+    if (found := told.get("training")) != run.training_digest:
+        raise InputError(f"{file}: the training of another run, {found}; {again}")
+    if told["content"] != content:
+        raise InputError(_other_images(file, told["content"], content))
+    if digest_of_file(weights) != told["weights"]:
+        raise InputError(f"{weights}: other weights than those that were trained here; {again}")
+    epochs = pd.DataFrame(told["epochs"]["rows"], columns=told["epochs"]["columns"])
+    return TrainingLog(epochs=epochs, stretches=told["stretches"]), told["start"]
+
+
+def _other_images(file: Path, recorded: str, available: str | None) -> str:
+    return (
+        f"{file}: measured on other images (content {recorded}) than those given here ({available}); "
+        "give the images that it was measured on, or another results folder"
+    )
+
+
+def _start(run: Run, method: Method, workspace: Workspace) -> str:
+    """Give the backbones the weights that the run names; return `random`, or a sentence on what was loaded."""
     if run.weights == "random":
-        return {}
-    backbones = method.backbones()
-    if not backbones:
-        raise InputError(f"{run.method.title} has no backbone for pretrained weights; give it weights='random'")
+        return run.weights
     if run.weights == "timm":
         origin = run.method.backbone_name
         tensors = load_timm_backbone(origin)
     else:
         file = _given_file(run.weights, workspace)
         origin, tensors = file.name, read_weights(file)
-    report = "; ".join(fill_module(backbone, tensors, origin=origin) for backbone in backbones)
+    report = "; ".join(str(fill_module(backbone, tensors, origin=origin)) for backbone in method.backbones())
     workspace.say(report)
-    return {"weights": report}
+    return report
+
+
+def _perceptual_distance(run: Run, workspace: Workspace) -> PerceptualDistance | None:
+    """Return LPIPS by the weights that the run's evaluation names, if it names any."""
+    if not run.evaluation.perceptual_weights:
+        return None
+    file = _given_file(run.evaluation.perceptual_weights, workspace)
+    return PerceptualDistance(read_weights(file), origin=file.name, device=workspace.torch_device())
 
 
 def _given_file(name: str, workspace: Workspace) -> Path:
-    """The file of the workspace that `file <sha256>` means."""
-    for file in workspace.weights_files:
-        if f"file {digest_of_file(file)}" == name:
+    """Return the file of the workspace that `file <sha256>` means."""
+    for given, file in workspace.weights_files:
+        if given == name:
             return file
-    given = ", ".join(map(str, workspace.weights_files)) or "no file"
+    given = ", ".join(str(file) for _, file in workspace.weights_files) or "no file"
     raise InputError(f"the run needs weights with sha256 {name.removeprefix('file ')}; got {given}")
 
 
-def _trained_parameters(method: Method) -> list[torch.Tensor]:
-    return [tensor for player in method.players().values() for group in player.groups for tensor in group["params"]]
+def _locked(run: Run, workspace: Workspace) -> AbstractContextManager[object]:
+    """Keep other trainings of the run away, or wait for them; of processes that train together the first one does."""
+    together, folder = processes(), workspace.folder(run)
+    if together.rank > 0:
+        return nullcontext()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # the others of a group must not be kept waiting
+        return FileLock(f"{folder}.lock").acquire(timeout=-1 if workspace.wait and together.count == 1 else 0)
+    except Timeout as error:
+        raise Busy(f"{folder}: another training of the run is under way; start again when it is done") from error

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass, replace
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["canonical", "described", "digest_of"]
+__all__ = ["canonical", "described", "digest_of", "leaves", "with_value"]
 
 
 def canonical(settings: Any) -> Any:
@@ -49,3 +51,61 @@ def _plain(value: Any, *, everything: bool) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 2 and 2.0 are the same rate
     return value
+
+
+def leaves(plain: Any, prefix: str = "") -> dict[str, Any]:
+    """Return described settings by dotted names, nested ones both as their tag and by their own fields.
+
+    Example:
+        >>> leaves({"type": "Run", "seed": 0, "schedule": {"type": "Schedule", "epochs": 8}})
+        {'seed': 0, 'schedule': 'Schedule', 'schedule.epochs': 8}
+    """
+    found: dict[str, Any] = {}
+    for name, value in plain.items():
+        nested = isinstance(value, dict)
+        if name != "type":
+            found[prefix + name] = value["type"] if nested else value
+        if nested:
+            found |= leaves(value, f"{prefix}{name}.")
+    return found
+
+
+def with_value(settings: Any, name: str, value: Any) -> Any:
+    """Return settings with another value at a dotted name, given as JSON has it (lists for tuples).
+
+    Raises:
+        KeyError: The settings have no such field.
+        TypeError: The value is not of the field's type, which it names.
+        InputError: The settings refuse the value.
+    """
+    first, _, rest = name.partition(".")
+    if not is_dataclass(settings) or first not in {entry.name for entry in fields(settings)}:
+        raise KeyError(name)
+    if rest:
+        new = with_value(getattr(settings, first), rest, value)
+    else:
+        new = _as_type(get_type_hints(type(settings))[first], value)
+    return replace(settings, **{first: new})  # type: ignore[type-var]
+
+
+def _as_type(hint: Any, value: Any) -> Any:
+    """Return JSON as a value of an annotated type. Raises TypeError where it is none."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        for each in arguments:
+            with suppress(TypeError):
+                return _as_type(each, value)
+    elif origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1:] == (...,):
+            arguments = arguments[:1] * len(value)
+        if len(arguments) == len(value):
+            return tuple(_as_type(*pair) for pair in zip(arguments, value, strict=True))
+    elif hint is Any:
+        return tuple(_as_type(Any, item) for item in value) if isinstance(value, list) else value
+    elif (origin is Literal and value in arguments) or (hint is NoneType and value is None):
+        return value
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif hint in (int, bool, str) and type(value) is hint:
+        return value
+    raise TypeError(hint.__name__ if isinstance(hint, type) and not arguments else str(hint).replace("typing.", ""))

@@ -1,4 +1,4 @@
-"""Where backbones start: at random, at timm's ImageNet weights, or at local files."""
+"""Where backbones start: at random, at timm's pretrained weights, or at local files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from crreid.models.weights import digest_of_file
 
 __all__ = ["NO_FILES", "RANDOM_WEIGHTS", "StartingWeights", "weights_entries"]
 
-
 PERCEPTUAL = "lpips"
 NO_FILES = ("random", "timm")
 
@@ -26,17 +25,17 @@ class StartingWeights:
         default: `random`, `timm` or `file <sha256>`, for every backbone that `of_backbone` does not name.
         of_backbone: Pairs of a backbone's name in timm and its start.
         perceptual: `file <sha256>` of AlexNet's weights, with which LPIPS is measured; empty for no LPIPS.
-        files: The local files meant.
+        files: Pairs of `file <sha256>` and the local file that it means.
     """
 
     default: str = "random"
     of_backbone: tuple[tuple[str, str], ...] = ()
     perceptual: str = ""
-    files: tuple[Path, ...] = ()
+    files: tuple[tuple[str, Path], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads a notebook's parameter.
+        """Read a notebook's parameter.
 
         Args:
             text: `random`, `timm` or a path, for all backbones; or, separated by commas, `resnet50=PATH` for some, the
@@ -44,31 +43,30 @@ class StartingWeights:
                 weights for LPIPS.
 
         Raises:
-            InputError: A file is not there, a name is given twice, or LPIPS no file.
+            InputError: A file cannot be read, a name is given twice, or LPIPS no file.
         """
-        default, of_backbone, files = "random", dict[str, str](), list[Path]()
-        for backbone, value in weights_entries(text):
+        starts, files = dict[str, str](), dict[str, Path]()
+        for name, value in weights_entries(text):
+            if name and name in starts:
+                raise InputError(f"weights name {name} twice: {text!r}")
             if value not in NO_FILES:
-                files.append(Path(value).expanduser().resolve())
-                value = f"file {digest_of_file(files[-1])}"
-            if not backbone:
-                default = value
-            elif backbone in of_backbone:
-                raise InputError(f"weights name {backbone} twice: {text!r}")
-            else:
-                of_backbone[backbone] = value
-        perceptual = of_backbone.pop(PERCEPTUAL, "")
+                file = Path(value).expanduser().resolve()
+                value = f"file {digest_of_file(file)}"
+                files[value] = file
+            starts[name] = value
+        default, perceptual = starts.pop("", "random"), starts.pop(PERCEPTUAL, "")
         if perceptual in NO_FILES:
             raise InputError(f"{PERCEPTUAL} needs a file with AlexNet's weights, not {perceptual!r}")
-        return cls(default=default, of_backbone=tuple(of_backbone.items()), perceptual=perceptual, files=tuple(files))
+        of_backbone, found = tuple(starts.items()), tuple(files.items())
+        return cls(default=default, of_backbone=of_backbone, perceptual=perceptual, files=found)
 
     def of(self, backbone: str) -> str:
-        """The start of a backbone, by its name in timm; a method without one (empty name) starts at random."""
+        """Return the start of a backbone by its name in timm; a method without one (empty name) starts at random."""
         return dict(self.of_backbone).get(backbone, self.default) if backbone else "random"
 
 
 def weights_entries(text: str) -> list[tuple[str, str]]:
-    """The entries of a notebook's parameter, see `StartingWeights.parse`: a backbone, `lpips`, or nothing, and a value.
+    """Split a notebook's parameter into entries: a backbone, `lpips` or nothing, and a value.
 
     A path may hold an equals sign: what stands before it counts only where it is one of those names.
     """

@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from crreid.presets import as_printed, as_released
 
 from crreid.data.augmentation import Augmentation
 from crreid.data.mlr import MLRSettings
@@ -11,7 +12,6 @@ from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, IdentityLoss
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
-from crreid.presets import as_printed, as_released
 from crreid.profiles import PROFILE_NAMES, Profile, profile_settings
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Run

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from crreid import provenance as module
-from crreid.errors import InputError
-from crreid.provenance import TrainingLog, provenance
+from crreid.provenance import provenance
 
 CPU = torch.device("cpu")
 
@@ -64,13 +63,3 @@ def test_the_checkout_of_something_else_is_not_the_codes(package: Path) -> None:
     git(root, "add", "theirs.txt")
     git(root, "commit", "-q", "-m", "theirs")
     assert origin() == ("", None)
-
-
-def test_a_log_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    assert TrainingLog.read(tmp_path) is None
-    log = TrainingLog(provenance={"commit": "a", "dirty": None}, epochs=[{"epoch": 0, "ce": 0.1 + 0.2}])
-    log.write(tmp_path / "new")
-    assert TrainingLog.read(tmp_path / "new") == log
-    (tmp_path / "new" / "training.json").write_text("{")
-    with pytest.raises(InputError, match=r"training\.json: not the log of a training"):
-        TrainingLog.read(tmp_path / "new")

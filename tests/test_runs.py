@@ -1,5 +1,4 @@
 import json
-import math
 import multiprocessing
 import os
 import shutil
@@ -9,19 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from crreid import runs
 from crreid.data.pairs import PairBatch
+from crreid.data.prepare import PreparedData, content_of
 from crreid.errors import InputError
 from crreid.methods.method import Method, Player
 from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
-from crreid.records import Record
+from crreid.records import Record, read_sealed, write_sealed
 from crreid.rows import loss_ablation_rows
-from crreid.runs import Run, Workspace, find_record, measure, trained
+from crreid.runs import Busy, Run, Workspace, find_record, forget, measure, record_data_note, trained
+from crreid.settings import canonical, described
 from crreid.starting_weights import StartingWeights
 from crreid.training import loop
 
@@ -80,28 +83,34 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
-def comparable(record: Record) -> tuple[Any, ...]:
+def comparable(record: Record) -> dict[str, Any]:
     """What must not depend on when and where a run was measured."""
-    return record.digest, record.title, record.run, record.measured, record.provenance["data"]
+    plain = record.plain()
+    return plain | {"provenance": {name: plain["provenance"][name] for name in ("data", "start")}}
 
 
 def test_a_record_says_what_was_measured(measured: tuple[Record, Workspace]) -> None:
     record, workspace = measured
-    assert (record.digest, record.title, record.run) == (FULL.digest, "SR+ID+PS", FULL.describe())
-    assert list(record.measured["scores"]) == ["protocol", "rate 1", "rate 4"]
-    assert [row["epoch"] for row in record.measured["epochs"]] == [0, 1]
-    assert set(record.measured["epochs"][0]) == {"epoch", "learning_rate", "ce", "triplet", "sr", "ps", "total"}
+    assert (record.digest, record.title, record.seed) == (FULL.digest, "SR+ID+PS", 0)
+    assert (record.run, record.settings) == (canonical(FULL), described(FULL))
+    scores = record.scores
+    assert set(scores["test"]) == {"drawn", "uniform"}
+    assert scores[scores["test"] == "uniform"]["rate"].unique().tolist() == [1, 4]
+    assert list(record.epochs) == ["epoch", "learning_rate", "sr", "ce", "triplet", "ps", "total"]
+    assert record.epochs["epoch"].tolist() == [0, 1]
     student = trained(FULL, workspace).method
     trainable = [p for name, p in student.named_parameters() if not name.startswith("teacher.")]
-    assert record.measured["parameters"] == sum(parameter.numel() for parameter in trainable)
+    assert record.parameters == sum(parameter.numel() for parameter in trainable)
     for metric in ("rank1", "rank5", "rank10", "map_hit", "map_trapezoid"):
         assert 0 < record.score(metric) <= 100
-    protocol = record.measured["scores"]["rate 4"]["single_shot"]["overall"]
-    assert record.score("rank5", test="rate 4", protocol="single_shot") == 100 * protocol["ranks"]["5"]
-    assert record.provenance["data"]["name"] == "mlr-synthetic"
-    assert record.provenance["training_seconds"] > 0
-    keys = {"commit", "dirty", "packages", "python", "device", "threads", "started"}
-    assert set(record.provenance) == keys | {"data", "training_seconds", "evaluation_seconds"}
+    uniform = scores.query("test == 'uniform' and protocol == 'single_shot' and rate == 4 and metric == 'rank5'")
+    assert record.score("rank5", test="uniform", protocol="single_shot", rate=4) == 100 * uniform["value"].item()
+    origin = record.provenance
+    assert (origin["data"]["name"], origin["start"]) == ("mlr-synthetic", "random")
+    (stretch,) = origin["training"]
+    assert (stretch["epochs"], stretch["threads"], stretch["processes"]) == (2, 1, 1)
+    assert record.training_seconds == stretch["seconds"] > 0
+    assert origin["evaluation"]["commit"] == stretch["commit"]
 
 
 def test_a_record_on_disk_is_the_record_and_knows_no_path(measured: tuple[Record, Workspace]) -> None:
@@ -137,19 +146,79 @@ def test_what_is_on_record_needs_neither_training_nor_data(
 ) -> None:
     monkeypatch.delattr(runs, "prepare")
     monkeypatch.delattr(runs, "train")
-    read_only = replace(quick[1], runs_dir=tmp_path / "nowhere", data_root=tmp_path / "gone")
+    monkeypatch.setattr(runs, "content_of", lambda settings, root: None)
+    read_only = replace(quick[1], runs_dir=tmp_path / "nowhere")
     assert comparable(measure(QUICK, read_only)) == comparable(quick[0])
     assert not (tmp_path / "nowhere").exists()
+    assert record_data_note(quick[0], QUICK, read_only) == "images not available here"
 
 
-def test_force_trains_again_and_finds_the_same(
-    workspace: Workspace, quick: tuple[Record, Workspace], trainings: list[int]
+def test_a_number_is_shown_only_for_the_images_it_was_measured_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, trainings: list[int]
 ) -> None:
-    measure(QUICK, workspace)
+    record = measure(QUICK, workspace)
+    assert record.provenance["data"]["content"] == content_of(QUICK.data, None)
+    assert record_data_note(record, QUICK, workspace) == "images as recorded"
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "content_of", lambda settings, root: "0" * 16)
+        with pytest.raises(InputError, match=r"\.json: measured on other images \(content \w+\) than"):
+            measure(QUICK, workspace)
+    not_recorded = record.plain()
+    not_recorded["provenance"]["data"]["content"] = None
+    write_sealed(workspace.record_file(QUICK), not_recorded)
+    assert record_data_note(measure(QUICK, workspace), QUICK, workspace) == "images not recorded"
     assert trainings == []
-    record = measure(QUICK, replace(workspace, force=True))
-    assert trainings == [0]
-    assert comparable(record) == comparable(quick[0])
+
+
+def test_weights_are_used_only_for_the_run_and_the_images_that_they_were_trained_on(
+    workspace: Workspace, trainings: list[int]
+) -> None:
+    file = workspace.training_file(QUICK)
+    told = read_sealed(file, "training")
+    assert (told["training"], told["content"]) == (QUICK.training_digest, content_of(QUICK.data, None))
+    for change, problem in (
+        ({"content": "0" * 16}, "measured on other images"),
+        ({"training": "0" * 16}, "the training of another run, 0000000000000000; delete .* to train again"),
+        ({"weights": "0" * 64}, "other weights than those that were trained here; delete"),
+    ):
+        write_sealed(file, told | change)
+        with pytest.raises(InputError, match=problem):
+            trained(QUICK, workspace)
+    write_sealed(file, told)
+    shutil.copy(file, workspace.folder(replace(QUICK, seed=1)).with_suffix(".json"))
+    trained(QUICK, workspace)
+    assert trainings == []
+
+
+def test_a_checkpoint_of_other_images_is_refused(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save_weights", stop)
+        with pytest.raises(KeyboardInterrupt):
+            measure(QUICK, workspace)
+    monkeypatch.setattr(PreparedData, "content", "0" * 16)
+    with pytest.raises(InputError, match=r"checkpoint\.pt: belongs to another training \(run \w+ on images"):
+        measure(QUICK, workspace)
+
+
+def stop(*arguments: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_is_forgotten_is_trained_again_and_found_the_same(
+    tmp_path: Path, pixels: Path, trainings: list[int]
+) -> None:
+    workspace = open_workspace(tmp_path, pixels)
+    student = replace(FULL, schedule=QUICK.schedule, teacher=QUICK)
+    first = measure(student, workspace)
+    measure(student, workspace)
+    assert trainings == [0, 0]
+    forget([student], workspace)
+    assert find_record(student, workspace) is None
+    assert not any(path.is_dir() for path in workspace.runs_dir.iterdir() if path.name != "pixels")
+    again = measure(student, workspace)
+    assert trainings == [0] * 4
+    assert comparable(again) == comparable(first)
 
 
 def test_another_test_of_the_same_training_uses_its_weights(workspace: Workspace, trainings: list[int]) -> None:
@@ -157,14 +226,15 @@ def test_another_test_of_the_same_training_uses_its_weights(workspace: Workspace
     record = measure(flipped, workspace)
     assert trainings == []
     assert record.digest == flipped.digest != QUICK.digest
-    assert record.measured["epochs"] == find_record(QUICK, workspace).measured["epochs"]
-    assert record.measured["scores"] != find_record(QUICK, workspace).measured["scores"]
+    before = find_record(QUICK, workspace)
+    pd.testing.assert_frame_equal(record.epochs, before.epochs)
+    assert not record.scores["value"].equals(before.scores["value"])
 
 
 def test_another_seed_is_another_run(workspace: Workspace, trainings: list[int]) -> None:
     record = measure(replace(QUICK, seed=1), workspace)
     assert trainings == [1]
-    assert record.measured["epochs"] != find_record(QUICK, workspace).measured["epochs"]
+    assert not record.epochs.equals(find_record(QUICK, workspace).epochs)
 
 
 def test_trained_loads_the_weights_or_trains_again(workspace: Workspace, trainings: list[int]) -> None:
@@ -180,11 +250,6 @@ def test_trained_loads_the_weights_or_trains_again(workspace: Workspace, trainin
     assert (second.run, second.data.name, second.device.type) == (QUICK, "mlr-synthetic", "cpu")
 
 
-def test_trained_does_not_force(workspace: Workspace, trainings: list[int]) -> None:
-    trained(QUICK, replace(workspace, force=True))
-    assert trainings == []
-
-
 def test_the_student_gets_the_teacher_of_its_run(measured: tuple[Record, Workspace]) -> None:
     student = trained(FULL, measured[1]).method
     teacher = trained(TEACHER, measured[1]).method
@@ -192,52 +257,6 @@ def test_the_student_gets_the_teacher_of_its_run(measured: tuple[Record, Workspa
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not torch.equal(student.network.classifier.weight, teacher.network.classifier.weight)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"digest": "x"}', '{"unknown": 1}', "\xff"])
-def test_a_corrupt_record_is_named(workspace: Workspace, content: str) -> None:
-    workspace.record_file(QUICK).write_bytes(content.encode("latin1"))
-    with pytest.raises(InputError, match=rf"{QUICK.digest}\.json: not a record of crreid .*; delete it"):
-        measure(QUICK, workspace)
-
-
-def test_the_record_of_another_run_is_refused(workspace: Workspace) -> None:
-    other = replace(QUICK, seed=1)
-    shutil.copy(workspace.record_file(QUICK), workspace.record_file(other))
-    expected = rf"{other.digest}\.json: the record of another run, {QUICK.digest}; delete it to measure the run again"
-    for look in (find_record, measure):
-        with pytest.raises(InputError, match=expected):
-            look(other, workspace)
-
-
-def test_a_score_that_is_not_there_is_named(measured: tuple[Record, Workspace]) -> None:
-    record = measured[0]
-    metrics = "rank1, .*rank10, .*map_hit, map_trapezoid"
-    with pytest.raises(InputError, match=rf"record {FULL.digest} has no metric 'map'; it has {metrics}$"):
-        record.score("map")
-    with pytest.raises(InputError, match="has no metric 'rank7'"):
-        record.score("rank7")
-    with pytest.raises(InputError, match="has no metric 'map_hit'; it has rank1"):
-        record.score("map_hit", protocol="single_shot")
-    with pytest.raises(InputError, match=r"has no test 'rate 3'; it has protocol, rate 1, rate 4$"):
-        record.score("rank1", test="rate 3")
-    with pytest.raises(InputError, match=r"has no protocol 'two_shot'; it has multi_shot, single_shot$"):
-        record.score("rank1", protocol="two_shot")
-
-
-def test_a_score_of_no_query_is_not_a_number() -> None:
-    overall = {"ranks": {"1": None}, "map_hit": 0.5}
-    measured = {"scores": {"protocol": {"multi_shot": {"overall": overall}}}}
-    record = Record(digest="0" * 16, title="", run={}, measured=measured, provenance={})
-    assert math.isnan(record.score("rank1"))
-    assert record.score("map_hit") == 50
-
-
-@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "results" / "records").glob("*.json")), ids=str)
-def test_committed_records_can_be_read(file: Path) -> None:
-    record = Record(**json.loads(file.read_text()))
-    assert record.digest == file.stem
-    assert 0 <= record.score("rank1") <= 100
 
 
 def test_no_record_is_none(tmp_path: Path, pixels: Path) -> None:
@@ -260,6 +279,12 @@ def test_a_failed_training_leaves_no_record_and_no_lock(
     assert comparable(measure(QUICK, workspace)) == comparable(quick[0])
 
 
+def come_from(monkeypatch: pytest.MonkeyPatch, **origin: Any) -> None:
+    """Lets what is done from now on say that it was done there."""
+    here = runs.provenance(torch.device("cpu")) | {"commit": "a", "dirty": False, "device": "cpu"} | origin
+    monkeypatch.setattr(runs, "provenance", lambda device: here)
+
+
 def test_provenance_is_that_of_the_start(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     come_from(monkeypatch, commit="at the start")
     really = runs.train
@@ -270,68 +295,42 @@ def test_provenance_is_that_of_the_start(tmp_path: Path, pixels: Path, monkeypat
 
     monkeypatch.setattr(runs, "train", train)
     origin = measure(QUICK, open_workspace(tmp_path, pixels)).provenance
-    assert origin["commit"] == "at the start"
-    assert "evaluation" not in origin
+    assert origin["training"][0]["commit"] == origin["evaluation"]["commit"] == "at the start"
 
 
-def come_from(monkeypatch: pytest.MonkeyPatch, **origin: Any) -> None:
-    """Lets what is done from now on say that it was done there."""
-    here = {"commit": "a", "dirty": False, "device": "cpu", "threads": 1} | origin
-    monkeypatch.setattr(runs, "provenance", lambda device: here)
-
-
-@pytest.mark.parametrize("difference", [{"commit": "b"}, {"dirty": True}, {"dirty": None}, {"device": "GPU"}, {}])
-def test_a_later_test_names_who_trained(
-    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch, difference: dict[str, Any], trainings: list[int]
+def test_a_later_evaluation_names_who_trained(
+    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[int]
 ) -> None:
     workspace = open_workspace(tmp_path, pixels)
     stamps = iter(f"2026-01-0{day}" for day in range(1, 9))
     monkeypatch.setattr(runs, "time_stamp", lambda: next(stamps))
     come_from(monkeypatch)
-    first = measure(QUICK, workspace).provenance  # takes two stamps: training and test
-    come_from(monkeypatch, threads=7, **difference)
+    first = measure(QUICK, workspace).provenance  # takes two stamps: training and evaluation
+    come_from(monkeypatch, threads=7, commit="b", dirty=None, device="GPU")
     again = measure(replace(QUICK, evaluation=replace(QUICK.evaluation, flip=True)), workspace).provenance
     assert trainings == [0]
-    assert first["started"] == "2026-01-01"
-    assert "evaluation" not in first
-    tested = {"commit": "a", "dirty": False, "device": "cpu", "started": "2026-01-03"} | difference
-    assert again.pop("evaluation", None) == (tested if difference else None)
-    assert again | {"evaluation_seconds": 0} == first | {"evaluation_seconds": 0}
+    assert again["training"] == first["training"]
+    assert first["training"][0]["started"] == "2026-01-01"
+    for origin, expected in ((first, ("a", False, "cpu", "2026-01-02")), (again, ("b", None, "GPU", "2026-01-03"))):
+        assert tuple(origin["evaluation"][name] for name in ("commit", "dirty", "device", "started")) == expected
 
 
 def test_a_students_record_tells_of_its_own_training(
     tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = open_workspace(tmp_path, pixels)
-    schedule = QUICK.schedule
     come_from(monkeypatch, commit="teacher's")
-    trained(replace(TEACHER, schedule=schedule), workspace)
+    trained(QUICK, workspace)
     come_from(monkeypatch, commit="student's")
-    student = replace(FULL, schedule=schedule, teacher=replace(TEACHER, schedule=schedule))
-    assert measure(student, workspace).provenance["commit"] == "student's"
+    student = replace(FULL, schedule=QUICK.schedule, teacher=QUICK)
+    (stretch,) = measure(student, workspace).provenance["training"]
+    assert stretch["commit"] == "student's"
 
 
-def test_weights_from_before_provenance_was_kept_are_of_unknown_origin(
-    workspace: Workspace, trainings: list[int], quick: tuple[Record, Workspace]
-) -> None:
-    folder = workspace.folder(QUICK)
-    log = json.loads((folder / "training.json").read_text())
-    (folder / "epochs.json").write_text(json.dumps(log["epochs"]))
-    (folder / "training.json").unlink()
-    workspace.record_file(QUICK).unlink()
-    record = measure(QUICK, workspace)
-    assert trainings == []
-    assert record.measured == quick[0].measured
-    origin = record.provenance
-    assert (origin["commit"], origin["dirty"], origin["device"], origin["started"]) == ("", None, "unknown", "unknown")
-    assert origin["evaluation"]["device"] == quick[0].provenance["device"]
-    assert origin["training_seconds"] == quick[0].provenance["training_seconds"]
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"epochs": []}', '{"epochs": [], "provenance": {}, "more": 1}'])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"format": 2}', '{"epochs": [], "provenance": {}}'])
 def test_a_damaged_log_of_a_training_is_named(workspace: Workspace, content: str) -> None:
-    (workspace.folder(QUICK) / "training.json").write_text(content)
-    with pytest.raises(InputError, match=r"training\.json: not the log of a training; delete its folder"):
+    workspace.training_file(QUICK).write_text(content)
+    with pytest.raises(InputError, match=r"training\.json: not a training of crreid .*; delete it"):
         trained(QUICK, workspace)
 
 
@@ -342,17 +341,10 @@ def test_log_or_weights_alone_are_no_training(workspace: Workspace, trainings: l
     assert trainings == [0, 0]
 
 
-def test_force_keeps_a_trained_teacher(
-    tmp_path: Path, pixels: Path, quick: tuple[Record, Workspace], trainings: list[int]
-) -> None:
-    workspace = open_workspace(tmp_path, pixels)
-    shutil.copytree(quick[1].folder(QUICK), workspace.folder(QUICK))
-    file = workspace.folder(QUICK) / "weights.safetensors"
-    before = file.stat().st_mtime_ns
-    student = replace(FULL, schedule=QUICK.schedule, teacher=QUICK)
-    measure(student, replace(workspace, force=True))
-    assert trainings == [0]
-    assert file.stat().st_mtime_ns == before
+def test_a_run_that_another_process_trains_is_waited_for_or_left_to_it(workspace: Workspace) -> None:
+    other = replace(QUICK, seed=1)
+    with FileLock(f"{workspace.folder(other)}.lock"), pytest.raises(Busy, match="another training of the run is under"):
+        measure(other, replace(workspace, wait=False))
 
 
 def test_a_full_disk_leaves_no_record_and_nothing_half_written(
@@ -401,28 +393,27 @@ def test_a_method_without_parameters_is_measured_untrained(tmp_path: Path, pixel
     workspace = open_workspace(tmp_path, pixels)
     run = replace(QUICK, method=ColourSettings(), schedule=replace(QUICK.schedule, epochs=0))
     record = measure(run, workspace)
-    assert record.measured["epochs"] == []
-    assert record.measured["parameters"] == 0
-    assert record.provenance["training_seconds"] == 0
+    assert (len(record.epochs), record.parameters, record.training_seconds) == (0, 0, 0)
+    assert record.provenance["training"] == []
     assert 0 < record.score("rank1") <= 100
     files = sorted(path.name for path in workspace.folder(run).iterdir())
     assert files == ["training.json", "weights.safetensors"]
     assert comparable(find_record(run, workspace)) == comparable(record)
     lines: list[str] = []
     trained(run, replace(workspace, report=lines.append))
-    assert lines == [f"colours: weights of {run.training_digest} are at hand"]
+    assert lines == [f"colours: weights of {run.training_digest} are available"]
 
 
 def test_a_network_can_be_measured_untrained(tmp_path: Path, pixels: Path) -> None:
     run = replace(QUICK, schedule=replace(QUICK.schedule, epochs=0))
     record = measure(run, open_workspace(tmp_path, pixels))
-    assert record.measured["epochs"] == []
-    assert record.measured["parameters"] > 0
+    assert len(record.epochs) == 0
+    assert record.parameters > 0
     assert comparable(measure(run, open_workspace(tmp_path / "again", pixels))) == comparable(record)
 
 
 def test_a_device_that_is_not_there_is_named(quick: tuple[Record, Workspace]) -> None:
-    for device in ("abacus", "cuda:99"):
+    for device in ("abacus", "cuda:99", "meta"):
         with pytest.raises(InputError, match=f"device '{device}' is not available here; use auto, cpu or cuda"):
             replace(quick[1], device=device).torch_device()
     assert replace(quick[1], device="auto").torch_device().type in ("cpu", "cuda")
@@ -445,7 +436,7 @@ def work(run: Run, folder: Path, pixels: Path, kill_at: str = "", barrier: Any =
     What is reported is appended to `log.txt`.
     """
     torch.set_num_threads(1)
-    loop.PROGRESS_SECONDS = -1.0  # a line a step
+    loop.PROGRESS_SECONDS = -1.0  # a line per step
 
     def report(line: str) -> None:
         with (folder / "log.txt").open("a") as stream:
@@ -512,7 +503,10 @@ def test_killed_in_either_phase_and_started_again_it_measures_the_same(
     lines = measure_until("")
     assert lines[0].startswith("HRNet-ReID-H alone: weights of ")
     assert lines.count("SR+ID+PS: resumed after epoch 1 of 2") == 1
-    assert comparable(find_record(FULL, workspace)) == comparable(uninterrupted)
+    record = find_record(FULL, workspace)
+    assert comparable(record) == comparable(uninterrupted)
+    # the student was trained by two processes, one epoch each
+    assert [stretch["epochs"] for stretch in record.provenance["training"]] == [1, 1]
     for run in (TEACHER, FULL):
         same = [space.folder(run) / "weights.safetensors" for space in (workspace, finished)]
         assert digest_of_file(same[0]) == digest_of_file(same[1])

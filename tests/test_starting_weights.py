@@ -27,7 +27,7 @@ def test_one_start_for_all(text: str) -> None:
 def test_a_file_for_all(file: Path) -> None:
     weights = StartingWeights.parse(str(file))
     assert weights.of("resnet50") == weights.of("hrnet_w32") == NAME
-    assert weights.files == (file,)
+    assert weights.files == ((NAME, file),)
 
 
 def test_a_file_for_one_backbone(file: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_file_for_one_backbone(file: Path) -> None:
 
 def test_weights_for_lpips_start_no_backbone(file: Path) -> None:
     weights = StartingWeights.parse(f"lpips={file}, resnet50=timm")
-    assert weights == StartingWeights(of_backbone=(("resnet50", "timm"),), perceptual=NAME, files=(file,))
+    assert weights == StartingWeights(of_backbone=(("resnet50", "timm"),), perceptual=NAME, files=((NAME, file),))
     assert StartingWeights.parse("timm").perceptual == ""
     with pytest.raises(InputError, match="lpips needs a file"):
         StartingWeights.parse("lpips=timm")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -14,7 +14,7 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
-    """Writes the state of a training.
+    """Write the state of a training.
 
     Args:
         file: Replaced in one step.
@@ -23,15 +23,11 @@ def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
     Raises:
         InputError: The disk is full or the file not writable; the previous checkpoint is untouched.
     """
-
-    def write(stream: BinaryIO) -> None:
-        torch.save(state, stream)
-
-    write_atomically(file, write)
+    write_atomically(file, lambda stream: torch.save(state, stream))
 
 
 def load_checkpoint(file: Path, device: torch.device) -> dict[str, Any] | None:
-    """Reads what `save_checkpoint` wrote, or None where there is no file.
+    """Read what `save_checkpoint` wrote; None where there is no file.
 
     Raises:
         InputError: The file is no checkpoint.
@@ -43,6 +39,6 @@ def load_checkpoint(file: Path, device: torch.device) -> dict[str, Any] | None:
         if not isinstance(state, dict):
             raise TypeError(f"holds a {type(state).__name__}")
     except Exception as error:  # torch raises many types on broken files
-        reason = str(error).partition("\n")[0]
+        reason = error if isinstance(error, TypeError) else type(error).__name__  # torch's own texts advise to trust it
         raise InputError(f"{file}: not a checkpoint of crreid ({reason}); delete it to train from the start") from error
     return state

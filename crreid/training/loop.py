@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,27 @@ from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.schedule import Schedule
 from crreid.training.step import LOG_COLUMNS, TrainingStep
 
-__all__ = ["TrainingDiverged", "train"]
+__all__ = ["TrainingDiverged", "TrainingLog", "train"]
 
 PROGRESS_SECONDS = 5.0
 
 
 class TrainingDiverged(InputError):
     """A loss became infinite or no number."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingLog:
+    """How a training went.
+
+    Attributes:
+        epochs: One line per epoch: epoch, learning_rate, the mean of every loss term, total, pairs_per_second, seconds.
+        stretches: One entry for each process that trained some of the epochs: what `origin` said there, and how many
+            `epochs` in how many `seconds`.
+    """
+
+    epochs: pd.DataFrame
+    stretches: list[dict[str, Any]]
 
 
 def train(
@@ -41,10 +56,12 @@ def train(
     seed: int,
     device: torch.device,
     folder: Path,
-    workers: int = 0,
+    owner: str = "",
+    origin: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = print,
-) -> pd.DataFrame:
-    """Trains a method in place, going on from the last checkpoint in `folder` where there is one.
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainingLog:
+    """Train a method in place, going on from the last checkpoint in `folder` where there is one.
 
     An epoch's batches, augmentation and dropout follow from the seed and the epoch's number alone, so a training that
     was killed and started again ends with the same weights, bit for bit on a CPU, as one that was not.
@@ -56,106 +73,114 @@ def train(
         method: The networks and their losses.
         dataset: Training pairs.
         schedule: Epochs, batches, learning rate. With 0 epochs nothing is needed and nothing is written.
-        seed: Of batches, augmentation and dropout.
+        seed: Random seed of batches, augmentation and dropout.
         device: Where to train.
         folder: Holds `checkpoint.pt` and `epochs.csv`.
-        workers: Loader processes; 0 loads in this one.
-        report: Takes a line of progress, from the first process only.
-
-    Returns:
-        One row an epoch: epoch, learning_rate, the mean of every loss term, total, pairs_per_second, seconds.
+        owner: Whose training this is, a text that its checkpoint keeps; another's checkpoint is refused.
+        origin: What this process is, for the log; plain values.
+        report: Takes a line of text now and then, in the first process only.
+        progress: Called after every step with the steps done and the steps of the whole training.
 
     Raises:
         TrainingDiverged: Names the epoch, the step and the term that is not finite.
-        InputError: A checkpoint cannot be written or read, a player has nothing to learn, two loss terms have one name,
-            or the processes cannot share batches equally.
+        InputError: A checkpoint cannot be written or read or is another's, a player has no trainable parameters, two
+            loss terms have one name, or the processes cannot share batches equally.
     """
     method.to(device)
     if schedule.precision == "bf16":
         method.to(memory_format=torch.channels_last)
     if schedule.epochs == 0:
-        return pd.DataFrame(columns=LOG_COLUMNS)
+        return TrainingLog(epochs=pd.DataFrame(columns=LOG_COLUMNS), stretches=[])
     keep_freed_memory()
     together = processes()
     if together.rank > 0:
-        report = _say_nothing
+        report, progress = _say_nothing, None
     sampler = IdentitySampler(
         dataset.labels.tolist(), schedule.identities_per_batch, schedule.images_per_identity, seed=seed
     )
-    share = SharedSampler(sampler, rank=together.rank, count=together.count)
-    batches = pair_batches(dataset, share, device, workers=workers)
+    loader = pair_batches(dataset, SharedSampler(sampler, rank=together.rank, count=together.count), device)
     step = TrainingStep(method, schedule, device)
     if together.count > 1:
         report(f"{together.count} processes share every batch")
-    first, rows = _resume(folder / "checkpoint.pt", method, step, device)
-    if first:
-        report(f"resumed after epoch {first} of {schedule.epochs}")
-    progress = _Progress(schedule, len(sampler), report)
-    for epoch in range(first, schedule.epochs):
-        progress.start(epoch)
+    rows, stretches = _resume(folder / "checkpoint.pt", method, step, schedule, owner, device)
+    if rows:
+        report(f"resumed after epoch {len(rows)} of {schedule.epochs}")
+    clock = _Clock(schedule, len(sampler), report, progress)
+    before, here = stretches, {**(origin or {}), "epochs": 0, "seconds": 0.0}
+    for epoch in range(len(rows), schedule.epochs):
+        clock.start(epoch)
         sampler.set_epoch(epoch)
         torch.manual_seed(_dropout_seed(seed, epoch, together.rank))
         method.start_epoch(epoch, schedule.epochs)
         step.start_epoch()
         step.set_learning_rate(schedule.learning_rate_at(epoch))
-        means = _train_epoch(method, batches, step, len(sampler), device, progress)
-        rows.append(progress.row(means))
+        rows.append(clock.row(_train_epoch(method, loader, step, len(sampler), clock)))
+        here |= {"epochs": here["epochs"] + 1, "seconds": round(here["seconds"] + rows[-1]["seconds"], 2)}
+        stretches = [*before, here]
         if together.rank == 0:
-            _save(folder, method, step, rows)
-    return pd.DataFrame(rows)
+            # the log first: a training killed between the two writes its last epoch again
+            write_atomically(folder / "epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
+            state = {"method": method.trained_state(), "optimizers": step.state(), "rows": rows}
+            save_checkpoint(folder / "checkpoint.pt", state | {"owner": owner, "stretches": stretches})
+    return TrainingLog(epochs=pd.DataFrame(rows), stretches=stretches)
 
 
 def _train_epoch(
-    method: Method, batches: PairBatches, step: TrainingStep, steps: int, device: torch.device, progress: _Progress
+    method: Method, loader: PairBatches, step: TrainingStep, steps: int, clock: _Clock
 ) -> dict[str, float]:
-    """One pass over the data: the mean of every loss term."""
+    """Pass once over the data; return the mean of every loss term."""
     method.train()
     history = torch.zeros(0)
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(loader):
         losses = step(batch)
-        if device.type == "cpu":
+        on_cpu = losses.device.type == "cpu"
+        if on_cpu:
             losses = averaged(losses)  # so that all processes stop where one diverges
         if number == 0:
-            history = torch.zeros(steps, len(losses), device=device)
+            history = torch.zeros(steps, len(losses), device=losses.device)
         history[number] = losses
-        # to look at a loss makes the processor wait for the GPU
-        if device.type == "cpu":
-            _check_finite(history[number : number + 1], step.names, progress.epoch, number)
-        progress.step(number, step.names, losses)
+        if on_cpu:  # to look at a loss makes the CPU wait for the GPU
+            _check_finite(history[number : number + 1], step.names, clock.epoch, number)
+        clock.step(number, step.names, losses)
     history = averaged(history)
-    _check_finite(history, step.names, progress.epoch, 0)
+    _check_finite(history, step.names, clock.epoch, 0)
     return dict(zip(step.names, history.mean(0).tolist(), strict=True))
 
 
-class _Progress:
-    """Tells now and then how far the training is, and how fast; keeps the clock of an epoch."""
+class _Clock:
+    """Times the epochs; tells now and then how far the training is, and how fast."""
 
-    def __init__(self, schedule: Schedule, steps: int, report: Callable[[str], None]) -> None:
-        self._schedule, self._steps, self._report = schedule, steps, report
+    def __init__(
+        self, schedule: Schedule, steps: int, report: Callable[[str], None], progress: Callable[[int, int], None] | None
+    ) -> None:
+        self._schedule, self._steps, self._report, self._progress = schedule, steps, report, progress
         self._batch_size = schedule.identities_per_batch * schedule.images_per_identity  # of every batch
         self._reported = time.monotonic()
 
     def start(self, epoch: int) -> None:
-        """An epoch starts."""
+        """Start an epoch."""
         self.epoch, self._started = epoch, time.monotonic()
         self._learning_rate = self._schedule.learning_rate_at(epoch)
 
     def step(self, step: int, names: list[str], losses: torch.Tensor) -> None:
-        """A step is done; reports where some seconds have passed."""
+        """Count a step; report where some seconds have passed."""
+        done, total = self.epoch * self._steps + step + 1, self._schedule.epochs * self._steps
+        if self._progress is not None:
+            self._progress(done, total)
         now = time.monotonic()
         if now - self._reported <= PROGRESS_SECONDS:
             return
         self._reported = now
         speed = (step + 1) * self._batch_size / (now - self._started)
-        left = ((self._schedule.epochs - self.epoch) * self._steps - step - 1) * self._batch_size / speed
+        left = (total - done) * self._batch_size / speed
         terms = ", ".join(f"{name} {loss:.3f}" for name, loss in zip(names, losses.tolist(), strict=True))
         self._report(
             f"epoch {self.epoch + 1}/{self._schedule.epochs} step {step + 1}/{self._steps}: {terms}; "
-            f"rate {self._learning_rate:.1e}, {speed:.1f} pairs/s, {left / 60:.1f} min left"
+            f"learning rate {self._learning_rate:.1e}, {speed:.1f} pairs/s, {left / 60:.1f} min left"
         )
 
     def row(self, means: dict[str, float]) -> dict[str, Any]:
-        """The epoch that ends now, for the log."""
+        """Return the line of the log for the epoch that ends now."""
         seconds = time.monotonic() - self._started
         return {
             "epoch": self.epoch,
@@ -168,7 +193,7 @@ class _Progress:
 
 
 def _check_finite(history: torch.Tensor, names: list[str], epoch: int, first: int) -> None:
-    """Raises TrainingDiverged for the first loss of `history` (steps, terms), from step `first`, that is not finite."""
+    """Raise TrainingDiverged for the first loss of `history` (steps, terms), from step `first`, that is not finite."""
     bad = (~torch.isfinite(history)).nonzero()
     if len(bad):
         step, term = bad[0].tolist()
@@ -179,7 +204,7 @@ def _check_finite(history: torch.Tensor, names: list[str], epoch: int, first: in
 
 
 def _say_nothing(line: str) -> None:
-    """Reports in place of the first process."""
+    """Discard a line of progress."""
 
 
 def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
@@ -187,29 +212,28 @@ def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
     return int(np.random.SeedSequence(sources).generate_state(1)[0])
 
 
-def _save(folder: Path, method: Method, step: TrainingStep, rows: list[dict[str, Any]]) -> None:
-    """Writes log and checkpoint, the log first: a training killed between the two writes its last epoch again."""
-    write_atomically(folder / "epochs.csv", pd.DataFrame(rows).to_csv(index=False).encode())
-    state = {"method": method.trained_state(), "optimizers": step.state(), "rows": rows}
-    save_checkpoint(folder / "checkpoint.pt", state)
-
-
-def _resume(file: Path, method: Method, step: TrainingStep, device: torch.device) -> tuple[int, list[dict[str, Any]]]:
-    """Loads the checkpoint if there is one: (epochs already trained, their log)."""
+def _resume(
+    file: Path, method: Method, step: TrainingStep, schedule: Schedule, owner: str, device: torch.device
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Load the checkpoint if there is one; return the log of the epochs trained so far and the stretches."""
     if not of_first(file.exists):
-        return 0, []
+        return [], []
     state = load_checkpoint(file, device)
     if state is None:
         raise InputError(f"{file}: process {processes().rank} cannot see what the first one wrote; share the folder")
     try:
+        if state["owner"] != owner:
+            raise ValueError(f"{state['owner']}, not {owner}")
         method.load_trained_state(state["method"])
         step.load_state(state["optimizers"])
-        rows: list[dict[str, Any]] = state["rows"]
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        rows, stretches = list(state["rows"]), list(state["stretches"])
+        if [row["epoch"] for row in rows] != [*range(len(rows))] or len(rows) > schedule.epochs:
+            raise ValueError(f"{len(rows)} epochs of {schedule.epochs}")
+        finite = all(math.isfinite(row["total"]) for row in rows)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{file}: belongs to another training ({reason}); delete it to train from the start"
-        ) from error
-    if not all(math.isfinite(row["total"]) for row in rows):
+        problem = f"{file}: belongs to another training ({reason}); delete it to train from the start"
+        raise InputError(problem) from error
+    if not finite:
         raise InputError(f"{file}: holds a training that diverged; delete it to train from the start")
-    return len(rows), rows
+    return rows, stretches

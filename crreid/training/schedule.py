@@ -1,4 +1,4 @@
-"""When a run learns how fast: epochs, batches and learning rate."""
+"""Epochs, batches and learning rate of a training."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Schedule:
         images_per_identity: K. Release 4, paper 6.
         learning_rate: Peak. Both sources 8.5e-3 for HRNet; see the method's settings for that of the SR module.
         warmup_epochs: First epochs at `warmup_learning_rate`. In the release only.
-        warmup_learning_rate: Constant through the warm-up, or where `ramp` is set the rate it starts from.
+        warmup_learning_rate: Constant through the warm-up, or where `ramp` is set the learning rate it starts from.
         ramp: Rise linearly to the peak during the warm-up instead of jumping there (neither source).
         decay: `steps` multiplies by `decay_factor` at each milestone (both sources); `cosine` goes down to zero.
-        milestones: Epochs from which the rate is lower.
+        milestones: Epochs from which the learning rate is lower.
         decay_factor: 0.1 in both sources.
-        momentum: Of Nesterov's kind.
-        weight_decay: On all parameters.
+        momentum: Nesterov momentum where `nesterov` is set, as in both sources.
+        weight_decay: Applies to all parameters.
         precision: `bf16` runs the networks under autocast, losses stay float32; the release uses fp16 (apex O1).
     """
 
@@ -48,7 +48,7 @@ class Schedule:
     precision: Literal["bf16", "fp32"] = "bf16"
 
     def __post_init__(self) -> None:
-        """Raises InputError for what would silently mean something else."""
+        """Raise InputError for what would silently mean something else."""
         if self.epochs < 0:
             raise InputError(f"epochs must be 0 or more, not {self.epochs}")
         for name, choices in (("decay", ("steps", "cosine")), ("precision", ("bf16", "fp32"))):
@@ -56,7 +56,7 @@ class Schedule:
                 raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
 
     def learning_rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, 0 <= epoch < epochs."""
+        """Return the learning rate of an epoch, 0 <= epoch < epochs."""
         if epoch < self.warmup_epochs:
             if not self.ramp:
                 return self.warmup_learning_rate

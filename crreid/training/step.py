@@ -21,21 +21,21 @@ from crreid.training.sharing import distributed_losses
 __all__ = ["LOG_COLUMNS", "TrainingStep"]
 
 LOG_COLUMNS = ("epoch", "learning_rate", "total", "pairs_per_second", "seconds")
-"""Of the log of a training, besides the loss terms."""
+"""Columns of the log of a training besides the loss terms."""
 
 WARM_UP_STEPS = 3  # before a graph is recorded: libraries choose their kernels, momenta come into being
 
 
 class TrainingStep:
-    """Trains a method by one batch a call.
+    """Trains a method by one batch per call.
 
     Attributes:
         optimizers: One for each player.
-        names: Of the loss terms of all players, in the order of what a call returns; known after the first.
+        names: Names of the loss terms of all players, in the order of what a call returns; known after the first.
     """
 
     def __init__(self, method: Method, schedule: Schedule, device: torch.device, *, graph: bool | None = None) -> None:
-        """Makes the optimisers, at rate 0 until `set_learning_rate`.
+        """Make the optimisers, at learning rate 0 until `set_learning_rate`.
 
         Args:
             method: On `device`.
@@ -44,7 +44,7 @@ class TrainingStep:
             graph: Record the step as a CUDA graph. None does so on a GPU, unless several processes train together.
 
         Raises:
-            InputError: A player has nothing to learn.
+            InputError: A player has no trainable parameters.
         """
         self.names: list[str] = []
         self.optimizers = {
@@ -53,11 +53,12 @@ class TrainingStep:
         self._method, self._device, self._precision = method, device, schedule.precision
         groups = (group for optimizer in self.optimizers.values() for group in optimizer.param_groups)
         self._losses = distributed_losses(method, [tensor for group in groups for tensor in group["params"]])
-        self._graph = _Graph(device) if _or_default(graph, device) else None
+        by_default = device.type == "cuda" and processes().count == 1
+        self._graph = _Graph(device) if (by_default if graph is None else graph) else None
         self._learning = self._learning_parameters()
 
     def __call__(self, batch: PairBatch) -> Tensor:
-        """Takes a step.
+        """Take a step.
 
         Args:
             batch: On the device; the same shape at every call.
@@ -70,28 +71,28 @@ class TrainingStep:
         return self._graph.run(self._step, batch)
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Sets the rate of the schedule; each group learns at its scale times it."""
+        """Set the schedule's learning rate; each group learns at its scale times it."""
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                rate = learning_rate * group["learning_rate_scale"]
+                scaled = learning_rate * group["learning_rate_scale"]
                 if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate)  # a recorded step reads it from there
+                    group["lr"].fill_(scaled)  # a recorded step reads it from there
                 else:
-                    group["lr"] = rate
+                    group["lr"] = scaled
 
     def start_epoch(self) -> None:
-        """Forgets a recorded step where other parameters learn now."""
+        """Forget a recorded step where other parameters learn now."""
         learning = self._learning_parameters()
         if self._graph is not None and learning != self._learning:
             self._graph = _Graph(self._device)
         self._learning = learning
 
     def state(self) -> dict[str, Any]:
-        """Momenta and the like of every optimiser."""
+        """Return the momenta and the like of every optimiser."""
         return {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Undoes `state`; settings stay as the schedule says. Raises KeyError or ValueError for another training's."""
+        """Load what `state` returned; settings stay. Raises KeyError or ValueError for another training's."""
         for player, optimizer in self.optimizers.items():
             saved, mine = state[player], optimizer.state_dict()["param_groups"]
             if [len(group["params"]) for group in saved["param_groups"]] != [len(group["params"]) for group in mine]:
@@ -129,7 +130,7 @@ class _Graph:
         self._losses: Tensor | None = None
 
     def run(self, step: Any, batch: PairBatch) -> Tensor:
-        """Takes a step with a batch, (terms,) losses."""
+        """Take a step with a batch; return its losses (terms,)."""
         self._calls += 1
         if self._calls <= WARM_UP_STEPS:
             self._stream.wait_stream(torch.cuda.current_stream())
@@ -148,27 +149,19 @@ class _Graph:
         return self._losses.clone()
 
 
-def _or_default(graph: bool | None, device: torch.device) -> bool:
-    if graph is None:
-        return device.type == "cuda" and processes().count == 1
-    if graph and device.type != "cuda":
-        raise InputError(f"a step can be recorded on a GPU only, not on {device}")
-    return graph
-
-
 def _optimizer(name: str, player: Player, schedule: Schedule, device: torch.device) -> torch.optim.Optimizer:
     groups = player.groups
     if not any(group["params"] for group in groups):
-        raise InputError(f"player {name!r} has nothing to learn; train it for 0 epochs")
-    # on a GPU the rate is a tensor, so that a recorded step sees it change
+        raise InputError(f"player {name!r} has no trainable parameters; set epochs=0")
+    # on a GPU the learning rate is a tensor, so that a recorded step sees it change
     on_gpu = device.type == "cuda"
-    rate: Any = torch.zeros((), device=device) if on_gpu else 0.0
+    start: Any = torch.zeros((), device=device) if on_gpu else 0.0
     fused = device.type in ("cpu", "cuda")  # one pass over parameters, gradients and momenta
     if player.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=rate, fused=fused, capturable=on_gpu)
+        return torch.optim.Adam(groups, lr=start, fused=fused, capturable=on_gpu)
     return torch.optim.SGD(
         groups,
-        lr=rate,
+        lr=start,
         momentum=schedule.momentum,
         nesterov=schedule.nesterov,
         weight_decay=schedule.weight_decay,
