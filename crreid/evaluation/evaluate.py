@@ -80,8 +80,7 @@ def evaluate(
     Raises:
         InputError: The method has no such part, or no query has a correct match.
     """
-    tests = [("drawn", data.query)]
-    tests += [("uniform", data.query.with_rates(rate)) for rate in settings.query_rates]
+    tests = [("drawn", data.query), *(("uniform", data.query.with_rates(rate)) for rate in settings.query_rates)]
     queries = [query for _, query in tests]
     every = _distances(method, data, queries, settings, size=size, device=device, precision=precision)
     tables = []
@@ -106,10 +105,7 @@ def query_distances(
     device: torch.device,
     precision: str = "bf16",
 ) -> NDArray[np.float32]:
-    """Return the distances (queries, gallery) of some rows of `data.query`, e.g. for figures of ranked lists.
-
-    Raises InputError where the method has no such part.
-    """
+    """Return the distances (queries, gallery) of some rows of `data.query`, e.g. for ranked lists; see `evaluate`."""
     return next(_distances(method, data, [query], settings, size=size, device=device, precision=precision))
 
 
@@ -130,11 +126,11 @@ def _distances(
         raise InputError(f"{type(method).__name__} has no part {settings.part!r} of its descriptor; {has}")
 
     def describe(table: ImageTable, rates: Tensor) -> Tensor:
-        flip, part = settings.flip, parts.get(settings.part, slice(None))
-        descriptors = embed_table(
+        flip = settings.flip
+        found = embed_table(
             method, table, data.pixels, size, rates=rates, flip=flip, device=device, precision=precision
         )
-        return descriptors[:, part].to(device)
+        return found[:, parts.get(settings.part, slice(None))].to(device)
 
     gallery = describe(data.gallery, torch.from_numpy(data.stated_rates(data.gallery)))
     for query in queries:
@@ -154,20 +150,11 @@ def embed_table(
     device: torch.device,
     precision: str = "bf16",
 ) -> Tensor:
-    """Embed every image of a table, degraded by its rate.
+    """Return the descriptors, (rows, D) float32 on the CPU, of the images of a table, degraded by their rates.
 
-    Args:
-        method: On `device`; set to evaluation mode here.
-        table: N rows.
-        pixels: Decoded images of the table.
-        size: (height, width) of the network's input.
-        rates: (N,) float32, what the method is told; None tells it those of the table.
-        flip: Add the descriptor of the mirror image (the release's flip test); the distance normalises afterwards.
-        device: Where to embed.
-        precision: `bf16` or `fp32`, as in training.
-
-    Returns:
-        (N, D) float32 on the CPU.
+    The method is told `rates`, (rows,) float32; None tells it those of the table. `flip` adds the descriptor of the
+    mirror image (the release's flip test); the distance normalises afterwards. The method is on `device` and set to
+    evaluation mode here; the other arguments are those of `evaluate`.
     """
     keep_freed_memory()
     method.eval()

@@ -49,72 +49,37 @@ an image with a single value off by one has 98.1 decibels."""
 
 
 def peak_signal_to_noise_ratio(original: UInt8Image, image: UInt8Image) -> float:
-    """Return the peak signal-to-noise ratio in decibels: 10 log10(255² / mean squared error).
+    """Return the peak signal-to-noise ratio, 10 log10(255² / mean squared error) dB, of two (H, W, 3) uint8 images.
 
-    One mean squared error over all pixels and the three channels of RGB, no crop.
-
-    Args:
-        original: (H, W, 3) uint8.
-        image: (H, W, 3) uint8.
-
-    Returns:
-        At least 0; infinite for identical images. Whoever averages must decide what such an image counts for.
-
-    Raises:
-        InputError: Other types, or shapes that differ.
+    One mean squared error over all pixels and the three channels of RGB, no crop. Infinite for identical images:
+    whoever averages must decide what such an image counts for. Raises InputError for other types or shapes that differ.
     """
     _check(original, image, dimensions=3, least=1)
     with np.errstate(divide="ignore"):
-        ratio = metrics.peak_signal_noise_ratio(original, image, data_range=RANGE)  # type: ignore[no-untyped-call]
-    return float(ratio)
+        return float(metrics.peak_signal_noise_ratio(original, image, data_range=RANGE))  # type: ignore[no-untyped-call]
 
 
 def structural_similarity(original: UInt8Image, image: UInt8Image) -> float:
-    """Return the structural similarity index with the settings of Wang et al. (IEEE TIP 2004).
+    """Return the structural similarity in [-1, 1] of two (H, W, 3) uint8 images, as Wang et al. define it (TIP 2004).
 
     Window of 11x11 pixels weighted by a Gaussian of deviation 1.5, K1 = 0.01, K2 = 0.03, range 255, population
     covariance. Each RGB channel by itself, then the mean of the three. Nothing is cropped from the images, and every
-    window whose 11x11 pixels lie inside of them counts the same.
-
-    Args:
-        original: (H, W, 3) uint8, H and W at least 11.
-        image: (H, W, 3) uint8.
-
-    Returns:
-        In [-1, 1]; 1 for identical images.
-
-    Raises:
-        InputError: Other types, images smaller than the window, or shapes that differ.
+    window whose 11x11 pixels lie inside of them counts the same. Raises InputError for other types, images smaller than
+    the window, or shapes that differ.
     """
     _check(original, image, dimensions=3, least=WINDOW)
-    similarity = metrics.structural_similarity(  # type: ignore[no-untyped-call]
-        original,
-        image,
-        channel_axis=2,
-        data_range=RANGE,
-        gaussian_weights=True,
-        sigma=1.5,
-        truncate=3.5,  # deviations at which the window ends: 5 pixels to each side
-        use_sample_covariance=False,
-        K1=0.01,
-        K2=0.03,
-    )
-    return float(similarity)
+    window = {"gaussian_weights": True, "sigma": 1.5, "truncate": 3.5}  # 3.5 deviations: 5 pixels to each side
+    rest = {"use_sample_covariance": False, "channel_axis": 2, "data_range": RANGE, "K1": 0.01, "K2": 0.03}
+    return float(metrics.structural_similarity(original, image, **window, **rest))  # type: ignore[no-untyped-call]
 
 
 class PerceptualDistance:
     """LPIPS of pairs of images, in float32 whatever they were made in."""
 
     def __init__(self, weights: Mapping[str, Tensor], *, origin: str, device: torch.device) -> None:
-        """Builds the network.
+        """Builds the network on a device from AlexNet's weights by torchvision's names; `origin` is for messages.
 
-        Args:
-            weights: AlexNet's, by torchvision's names: `features.0.weight` and so on; a classifier is not needed.
-            origin: Where the weights are from, for messages.
-            device: Where to compute.
-
-        Raises:
-            InputError: The weights are not AlexNet's, or the package `lpips` is not installed.
+        Raises InputError where the weights are not AlexNet's, or the package `lpips` is not installed.
         """
         try:
             lpips: Any = importlib.import_module("lpips")  # an optional extra
@@ -132,25 +97,14 @@ class PerceptualDistance:
 
     @torch.inference_mode()
     def __call__(self, originals: UInt8Image, images: UInt8Image) -> list[float]:
-        """Return the distance of each image from its original.
+        """Return the distance, at least 0, of each image from its original, both (N, H, W, 3) uint8.
 
-        Args:
-            originals: (N, H, W, 3) uint8, H and W at least 31.
-            images: (N, H, W, 3) uint8.
-
-        Returns:
-            N numbers, at least 0; 0 for identical images.
-
-        Raises:
-            InputError: Other types, images smaller than that, or shapes that differ.
+        Raises InputError for other types, sides below 31 pixels, or shapes that differ.
         """
         _check(originals, images, dimensions=4, least=LEAST_SIDE)
-        first, second = (
-            torch.tensor(array, device=self._device).permute(0, 3, 1, 2).float() / RANGE
-            for array in (originals, images)
-        )
-        distances: list[float] = self._network(first, second, normalize=True).flatten().tolist()
-        return distances
+        tensors = (torch.tensor(array, device=self._device).permute(0, 3, 1, 2) for array in (originals, images))
+        found: Tensor = self._network(*(tensor.float() / RANGE for tensor in tensors), normalize=True)
+        return found.flatten().tolist()
 
 
 def _check(originals: UInt8Image, images: UInt8Image, *, dimensions: int, least: int) -> None:
@@ -168,19 +122,10 @@ def _check(originals: UInt8Image, images: UInt8Image, *, dimensions: int, least:
 def restore_pixels(
     method: Method, images: NDArray[np.uint8], *, device: torch.device, precision: str = "bf16"
 ) -> NDArray[np.uint8] | None:
-    """Restore images, as pixels: clamped to the range of an image and rounded.
+    """Restore (N, H, W, 3) uint8 images at the network's input size, low resolution already upsampled.
 
-    Args:
-        method: On `device`; set to evaluation mode here.
-        images: (N, H, W, 3) uint8 at the network's input size, low resolution already upsampled.
-        device: Where to restore.
-        precision: `bf16` or `fp32`, as in training.
-
-    Returns:
-        (N, H, W, 3) uint8, or None for a method that restores nothing.
-
-    Raises:
-        InputError: The method's output is not finite.
+    The method is on `device` and set to evaluation mode here. Returns pixels of the same shape, clamped to the range of
+    an image and rounded; None for a method that restores nothing. Raises InputError where its output is not finite.
     """
     method.eval()
     inputs = normalise(torch.tensor(images, device=device))
@@ -213,8 +158,8 @@ def restoration_quality(
 
     Args:
         method: On `device`; set to evaluation mode here. For one that restores nothing, its input is measured.
-        data: Whose queries.
-        rates: At least 1 each.
+        data: Provides the queries.
+        rates: Downsampling rates of at least 1.
         size: (height, width) of the network's input, at least 11 pixels each, 31 for LPIPS.
         device: Where to restore.
         precision: `bf16` or `fp32`, as in training.
@@ -247,10 +192,8 @@ def _quality(
     originals: UInt8Image, images: UInt8Image, perceptual: PerceptualDistance | None
 ) -> list[tuple[float, ...]]:
     """Return PSNR, SSIM and perhaps LPIPS of every image of two stacks (N, H, W, 3)."""
-    scores = [
-        (min(peak_signal_to_noise_ratio(*pair), IDENTICAL_DECIBELS), structural_similarity(*pair))
-        for pair in zip(originals, images, strict=True)
-    ]
-    if perceptual is None:
-        return [*scores]
-    return [(*score, distance) for score, distance in zip(scores, perceptual(originals, images), strict=True)]
+    pairs = list(zip(originals, images, strict=True))
+    ratios = [min(peak_signal_to_noise_ratio(*pair), IDENTICAL_DECIBELS) for pair in pairs]
+    columns = [ratios, [structural_similarity(*pair) for pair in pairs]]
+    columns += [] if perceptual is None else [perceptual(originals, images)]
+    return list(zip(*columns, strict=True))

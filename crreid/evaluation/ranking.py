@@ -1,7 +1,6 @@
 """From a distance matrix to tidy scores: cumulative matching characteristic and both mean average precisions.
 
-Queries are the low-resolution images of one camera; the gallery holds the high-resolution images of the others. There
-are two protocols:
+Queries are the low-resolution images of one camera; the gallery holds the high-resolution images of the others.
 
 - `multi_shot`: all gallery images stay; matching characteristic and both mean average precisions. Used for
   MLR-Market-1501 and MLR-DukeMTMC-reID by PS-HRNet and others.
@@ -15,39 +14,26 @@ Two mean average precisions exist in this field and differ by up to several poin
   Oxford-5k buildings that Market-1501's original evaluation took over (Zheng et al., ICCV 2015) and that the family of
   PS-HRNet reports.
 
-Both are always computed and always named. Under both protocols, gallery images of the query's identity from its own
-camera are removed, and so is junk. Equal distances are ranked by gallery index, so that no result depends on a sorting
-routine.
+Under both protocols, gallery images of the query's identity from its own camera are removed, and so is junk. Equal
+distances are ranked by gallery index, so that no result depends on a sorting routine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
-__all__ = [
-    "DISTRACTOR",
-    "JUNK",
-    "RANKS",
-    "SCORE_COLUMNS",
-    "Distances",
-    "RetrievalLabels",
-    "Unmatched",
-    "match_positions",
-    "multi_shot",
-    "rank_lists",
-    "single_shot",
-]
+__all__ = ["JUNK", "Distances", "RetrievalLabels", "match_positions", "multi_shot", "rank_lists", "single_shot"]
 
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
@@ -82,26 +68,16 @@ class RetrievalLabels:
     gallery_cameras: Integers
 
     def __post_init__(self) -> None:
-        """Turns the fields into int64 and float64 arrays.
-
-        Raises:
-            InputError: Labels are not integers, lengths differ, a rate is below 1 or a query identity below 0.
-        """
-        for side in ("query", "gallery"):
-            for name in (f"{side}_identities", f"{side}_cameras"):
-                object.__setattr__(self, name, _integers(getattr(self, name), name))
-            identities, cameras = getattr(self, f"{side}_identities"), getattr(self, f"{side}_cameras")
-            if cameras.shape != identities.shape:
-                found = f"{identities.shape} and {cameras.shape}"
-                raise InputError(f"{side}: identities and cameras must be arrays of one length, not {found}")
-        rates = np.asarray(self.query_rates, dtype=np.float64)
-        if rates.shape != self.query_identities.shape:
-            raise InputError(f"query_rates has the shape {rates.shape}; expected {self.query_identities.shape}")
-        if not (rates >= 1).all():
-            raise InputError(
-                f"query_rates holds {rates[~(rates >= 1)][0]:g}; expected at least 1 (1 = high resolution)"
-            )
-        object.__setattr__(self, "query_rates", rates)
+        """Turns the fields into int64 and float64 arrays; raises InputError where they are not as described."""
+        for name in ("query_identities", "query_cameras", "query_rates", "gallery_identities", "gallery_cameras"):
+            array, kind = np.asarray(getattr(self, name)), np.float64 if name == "query_rates" else np.int64
+            expected = len(self.query_identities if name.startswith("query") else self.gallery_identities)
+            if array.shape != (expected,) or (array.size and not np.can_cast(array.dtype, kind)):
+                found = f"the shape {array.shape} and type {array.dtype}"
+                raise InputError(f"{name} has {found}; expected ({expected},) {kind.__name__}, one per image")
+            object.__setattr__(self, name, array.astype(kind))
+        if not (self.query_rates >= 1).all():
+            raise InputError(f"query_rates holds {self.query_rates.min():g}; expected at least 1 (1 = high resolution)")
         if (self.query_identities < 0).any():
             row = int(np.argmax(self.query_identities < 0))
             raise InputError(f"query {row} has identity {self.query_identities[row]}; expected at least 0")
@@ -110,12 +86,8 @@ class RetrievalLabels:
     def from_tables(cls, query: ImageTable, gallery: ImageTable) -> Self:
         """Return the labels of two image tables, one per image, in table order.
 
-        Args:
-            query: Queries; their roles do not matter.
-            gallery: Gallery; rows of the role junk become `JUNK`, those of the role distractor `DISTRACTOR`.
-
-        Raises:
-            InputError: A query has a negative identity.
+        The gallery's rows of the role junk become `JUNK`, those of the role distractor `DISTRACTOR`; the roles of
+        queries do not matter. Raises InputError where a query has a negative identity.
         """
         role = gallery.rows["role"]
         identities = gallery.rows["identity"].mask(role == "junk", JUNK).mask(role == "distractor", DISTRACTOR)
@@ -128,9 +100,9 @@ class RetrievalLabels:
         )
 
     def matches(self) -> Iterator[tuple[Integers, Integers]]:
-        """Yield for each query the gallery images of its identity: its correct matches, and those of its own camera.
+        """Yield for each query its correct matches, and the images of its identity and camera, which are removed.
 
-        The latter are removed from the query's ranking. Both are gallery indices, ascending.
+        Both are gallery indices, ascending.
         """
         order = np.argsort(self.gallery_identities, kind="stable")  # images of one identity stay in gallery order
         grouped = self.gallery_identities[order]
@@ -139,13 +111,6 @@ class RetrievalLabels:
             images = order[start:stop]
             own = self.gallery_cameras[images] == camera
             yield images[~own], images[own]
-
-
-def _integers(values: ArrayLike, name: str) -> Integers:
-    array = np.asarray(values)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
-        raise InputError(f"{name} has the shape {array.shape} and type {array.dtype}; expected one integer per image")
-    return array.astype(np.int64)
 
 
 def multi_shot(distances: Distances, labels: RetrievalLabels, *, unmatched: Unmatched = "exclude") -> pd.DataFrame:
@@ -166,21 +131,12 @@ def multi_shot(distances: Distances, labels: RetrievalLabels, *, unmatched: Unma
     Raises:
         InputError: Shapes differ, a distance is NaN, no query has a correct match, or `unmatched` is unknown.
     """
-    _check_unmatched(unmatched)
     positions = match_positions(distances, labels)
-    matched = np.array([len(found) > 0 for found in positions], dtype=np.bool_)
-    _require_matches(labels, matched)
-    first = np.array([found[0] if len(found) else len(labels.gallery_identities) for found in positions])
-    precisions = np.array([_average_precisions(found) for found in positions])
-    worth = {f"rank{rank}": matched & (first < rank) for rank in RANKS}
-    worth |= {"map_hit": precisions[:, 0], "map_trapezoid": precisions[:, 1]}
-
-    def score(chosen: Booleans) -> dict[str, tuple[float, float]]:
-        counted = chosen & matched if unmatched == "exclude" else chosen
-        means = {name: float(values[counted].mean()) if counted.any() else math.nan for name, values in worth.items()}
-        return {name: (mean, math.nan) for name, mean in means.items()}
-
-    return _tidy("multi_shot", labels, matched, score)
+    first = np.array([found[0] if len(found) else -1 for found in positions], dtype=np.int64)
+    precisions = [_average_precisions(found) if len(found) else (0.0, 0.0) for found in positions]
+    hit, trapezoid = np.array(precisions).reshape(-1, 2).T
+    means = {"map_hit": hit[None], "map_trapezoid": trapezoid[None]}
+    return _scores("multi_shot", labels, first[None], first >= 0, unmatched, means)
 
 
 def single_shot(
@@ -212,41 +168,32 @@ def single_shot(
     Raises:
         InputError: As `multi_shot`, or no draw is asked for.
     """
-    _check_unmatched(unmatched)
     if draws < 1:
         raise InputError(f"single-shot needs at least 1 draw of the gallery, not {draws}")
-    positions, matched = _drawn_positions(distances, labels, draws, generator)
-    _require_matches(labels, matched)
-    present = positions >= 0
-    scored = present if unmatched == "exclude" else present | ~matched
-
-    def score(chosen: Booleans) -> dict[str, tuple[float, float]]:
-        number = scored[:, chosen].sum(axis=1)
-        found = {}
-        for rank in RANKS:
-            hits = (present[:, chosen] & (positions[:, chosen] < rank)).sum(axis=1)
-            shares = hits[number > 0] / number[number > 0]
-            mean = float(shares.mean()) if len(shares) else math.nan
-            found[f"rank{rank}"] = mean, float(shares.std(ddof=1)) if len(shares) > 1 else math.nan
-        return found
-
-    return _tidy("single_shot", labels, matched, score)
+    identities, drawn = _draw(labels.gallery_identities, draws, generator)
+    queries = len(labels.query_identities)
+    positions, matched = np.full((draws, queries), -1, dtype=np.int32), np.zeros(queries, dtype=np.bool_)
+    for query, (row, matches, _) in enumerate(_queries(distances, labels)):
+        if not len(matches):
+            continue
+        matched[query] = True
+        identity = np.searchsorted(identities, labels.query_identities[query])
+        correct = drawn[:, identity, None]
+        values, value = row[drawn], row[correct]
+        ahead, equal = values < value, values == value
+        if np.count_nonzero(equal) > draws:  # more than each draw's correct match itself
+            ahead |= equal & (drawn < correct)
+        positions[:, query] = ahead.sum(axis=1, dtype=np.int32)
+        positions[labels.gallery_cameras[correct[:, 0]] == labels.query_cameras[query], query] = -1
+    return _scores("single_shot", labels, positions, matched, unmatched, {})
 
 
 def rank_lists(distances: Distances, labels: RetrievalLabels, *, length: int = 10) -> pd.DataFrame:
     """Return the nearest gallery images of each query, without junk and images of its identity from its own camera.
 
-    Args:
-        distances: (queries, gallery), smaller = more alike.
-        labels: Labels of its rows and columns.
-        length: Images per query, at least 1.
-
-    Returns:
-        Columns query (row of `distances`), rank (from 1), gallery (column of `distances`), correct (whether the image
-        shows the query's identity); nearest first, fewer than `length` where the gallery is smaller.
-
-    Raises:
-        InputError: Shapes differ, a distance is NaN, or the length is below 1.
+    Columns query (row of `distances`), rank (from 1), gallery (column of `distances`), correct (whether the image shows
+    the query's identity); nearest first, fewer than `length` where the gallery is smaller. Raises InputError where
+    shapes differ, a distance is NaN, or the length is below 1.
     """
     if length < 1:
         raise InputError(f"the length of a ranked list must be at least 1, not {length}")
@@ -255,10 +202,6 @@ def rank_lists(distances: Distances, labels: RetrievalLabels, *, length: int = 1
         valid = labels.gallery_identities != JUNK
         valid[own] = False
         candidates = np.flatnonzero(valid)
-        if len(candidates) > length:
-            # everything up to the last distance of the list, so that ties at its end are cut by gallery index
-            limit = np.partition(row[candidates], length - 1)[length - 1]
-            candidates = candidates[row[candidates] <= limit]
         best = candidates[np.argsort(row[candidates], kind="stable")[:length]]
         correct = labels.gallery_identities[best] == labels.query_identities[query]
         lines += [(query, rank, *found) for rank, found in enumerate(zip(best, correct, strict=True), start=1)]
@@ -295,40 +238,21 @@ def _positions(row: NDArray[np.floating[Any]], images: Integers) -> Integers:
 
 
 def _average_precisions(positions: Integers) -> tuple[float, float]:
-    """Return both average precisions, at each hit and trapezoid, of one query; 0 without a correct match."""
-    if not len(positions):
-        return 0.0, 0.0
+    """Return both average precisions, at each hit and trapezoid, of one query."""
     hits = np.arange(len(positions))
     precision = (hits + 1) / (positions + 1)
     before = np.divide(hits, positions, out=np.ones(len(hits)), where=positions > 0)  # 1 in front of all images
     return float(precision.mean()), float((before + precision).mean() / 2)
 
 
-def _drawn_positions(
-    distances: Distances, labels: RetrievalLabels, draws: int, generator: np.random.Generator
-) -> tuple[NDArray[np.int32], Booleans]:
-    """Return the position of the correct match (draws, queries), -1 where it is removed, and who has one (queries,)."""
-    order = np.argsort(labels.gallery_identities, kind="stable")
-    order = order[labels.gallery_identities[order] >= 0]
-    identities, starts, counts = np.unique(labels.gallery_identities[order], return_index=True, return_counts=True)
+def _draw(gallery: Integers, draws: int, generator: np.random.Generator) -> tuple[Integers, Integers]:
+    """Return the gallery's identities, sorted, and the index of an image of each: (draws, identities)."""
+    order = np.argsort(gallery, kind="stable")
+    order = order[gallery[order] >= 0]
+    identities, starts, counts = np.unique(gallery[order], return_index=True, return_counts=True)
     # five times as fast as bounded integers; the product stays below the count
     picks = generator.random((draws, len(counts)), dtype=np.float32) * counts
-    drawn = order[starts + picks.astype(np.int64)]  # (draws, identities) gallery indices
-    queries = len(labels.query_identities)
-    positions, matched = np.full((draws, queries), -1, dtype=np.int32), np.zeros(queries, dtype=np.bool_)
-    for query, (row, matches, _) in enumerate(_queries(distances, labels)):
-        if not len(matches):
-            continue
-        matched[query] = True
-        identity = np.searchsorted(identities, labels.query_identities[query])
-        correct = drawn[:, identity, None]
-        values, value = row[drawn], row[correct]
-        ahead, equal = values < value, values == value
-        if np.count_nonzero(equal) > draws:  # more than each draw's correct match itself
-            ahead |= equal & (drawn < correct)
-        positions[:, query] = ahead.sum(axis=1, dtype=np.int32)
-        positions[labels.gallery_cameras[correct[:, 0]] == labels.query_cameras[query], query] = -1
-    return positions, matched
+    return identities, order[starts + picks.astype(np.int64)]
 
 
 def _queries(
@@ -350,24 +274,36 @@ def _queries(
         yield row, matches, own
 
 
-def _tidy(
+def _scores(
     protocol: str,
     labels: RetrievalLabels,
+    positions: NDArray[np.signedinteger[Any]],
     matched: Booleans,
-    score: Callable[[Booleans], Mapping[str, tuple[float, float]]],
+    unmatched: str,
+    precisions: dict[str, NDArray[np.float64]],
 ) -> pd.DataFrame:
-    """Return the scores of all queries and of those of each rate; `score` takes a mask of queries."""
+    """Return the mean scores of all queries and of those of each rate.
+
+    `positions`, (draws, queries), of first correct matches are -1 where a draw has none; `matched`, (queries,), says
+    whether the gallery has one at all; `precisions` are further metrics, (draws, queries).
+    """
+    if unmatched not in get_args(Unmatched):
+        raise InputError(f"unmatched must be 'exclude' or 'zero', not {unmatched!r}")
+    _require_matches(labels, matched)
+    present = positions >= 0
+    scored = present if unmatched == "exclude" else present | ~matched
+    worth = {f"rank{rank}": present & (positions < rank) for rank in RANKS} | precisions
     lines = []
     for rate in (math.nan, *np.unique(labels.query_rates)):
         chosen = np.isnan(rate) | (labels.query_rates == rate)
         counts = np.count_nonzero(chosen), np.count_nonzero(chosen & ~matched)
-        lines += [(protocol, rate, metric, *found, *counts) for metric, found in score(chosen).items()]
+        counted = [(draw, mask) for draw, mask in enumerate(scored & chosen) if mask.any()]
+        for metric, values in worth.items():
+            means = np.array([values[draw, mask].mean() for draw, mask in counted])
+            value = float(means.mean()) if len(means) else math.nan
+            deviation = float(means.std(ddof=1)) if len(means) > 1 else math.nan
+            lines.append((protocol, rate, metric, value, deviation, *counts))
     return pd.DataFrame(lines, columns=list(SCORE_COLUMNS))
-
-
-def _check_unmatched(unmatched: str) -> None:
-    if unmatched not in get_args(Unmatched):
-        raise InputError(f"unmatched must be 'exclude' or 'zero', not {unmatched!r}")
 
 
 def _require_matches(labels: RetrievalLabels, matched: Booleans) -> None:
