@@ -1,9 +1,10 @@
 """The probe: at chance where nothing is to be read, right where it is plain, never tested on who it learned from."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from crreid.errors import InputError
 from crreid.evaluation.probe import probe
 
 PEOPLE, RATES = 20, (1.0, 2.0, 3.0, 4.0)
@@ -15,8 +16,12 @@ def noise(dimensions: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(len(TARGETS), dimensions)).astype(np.float32)
 
 
+def accuracy(features: np.ndarray, **options: Any) -> float:
+    return float(probe(features, TARGETS, IDENTITIES, **options)["accuracy"].mean())
+
+
 def test_chance_where_descriptors_know_nothing_of_the_resolution() -> None:
-    found = [probe(noise(seed=seed), TARGETS, IDENTITIES)["accuracy"].mean() for seed in range(3)]
+    found = [accuracy(noise(seed=seed)) for seed in range(3)]
     assert np.mean(found) == pytest.approx(0.25, abs=0.06)
     result = probe(noise(), TARGETS, IDENTITIES)
     assert list(result) == ["fold", "accuracy", "chance", "images"]
@@ -28,10 +33,10 @@ def test_chance_where_descriptors_know_nothing_of_the_resolution() -> None:
 def test_all_right_where_it_is_plain_and_half_where_pairs_are_mixed_up() -> None:
     features = noise()
     features[:, 3] += 100 * TARGETS
-    assert probe(features, TARGETS, IDENTITIES)["accuracy"].mean() > 0.97
+    assert accuracy(features) > 0.97
     features = noise()
     features[:, 3] += 100 * (TARGETS > 2)  # 1 and 2 look alike, 3 and 4 too
-    assert probe(features, TARGETS, IDENTITIES)["accuracy"].mean() == pytest.approx(0.5, abs=0.08)
+    assert accuracy(features) == pytest.approx(0.5, abs=0.08)
 
 
 def test_classes_count_alike_whatever_their_size() -> None:
@@ -45,7 +50,7 @@ def test_persons_do_not_leak() -> None:
     """A mark of each person's own at each rate tells everything of who was seen before, and nothing of others."""
     marks = np.zeros((len(TARGETS), PEOPLE * len(RATES)), dtype=np.float32)
     marks[np.arange(len(TARGETS)), IDENTITIES * len(RATES) + (TARGETS - 1).astype(int)] = 1
-    assert probe(marks, TARGETS, IDENTITIES)["accuracy"].mean() < 0.3
+    assert accuracy(marks) < 0.3
     # the same descriptors, each image a person of its own: now the other image of the person is learned from
     mixed = np.random.default_rng(0).permutation(len(TARGETS))
     assert probe(marks, TARGETS, mixed // 8)["accuracy"].mean() > 0.6
@@ -57,7 +62,7 @@ def test_scale_and_order_of_magnitude_do_not_matter_and_nothing_is_drawn() -> No
     first = probe(features, TARGETS, IDENTITIES)
     assert first.equals(probe(features, TARGETS, IDENTITIES))
     scaled = features * np.array([1e-3, 1, 1e3, 1, 1, 1, 1, 1], dtype=np.float32) + 7
-    assert probe(scaled, TARGETS, IDENTITIES)["accuracy"].mean() == pytest.approx(first["accuracy"].mean(), abs=0.02)
+    assert accuracy(scaled) == pytest.approx(first["accuracy"].mean(), abs=0.02)
 
 
 def test_the_penalty_is_chosen_for_what_there_is_to_read() -> None:
@@ -66,10 +71,7 @@ def test_the_penalty_is_chosen_for_what_there_is_to_read() -> None:
     loud[:, 3] += 100 * TARGETS
     faint += 0.12 * TARGETS[:, None].astype(np.float32)
     for features, right, wrong in ((loud, 1, 1000), (faint, 1000, 1)):
-        best, worst, chosen = (
-            probe(features, TARGETS, IDENTITIES, penalties=given)["accuracy"].mean()
-            for given in ((right,), (wrong,), (1, 1000))
-        )
+        best, worst, chosen = (accuracy(features, penalties=given) for given in ((right,), (wrong,), (1, 1000)))
         assert best > worst
         assert chosen >= best - 0.04
 
@@ -82,16 +84,14 @@ def test_fewer_persons_than_folds() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": np.full((160, 8), np.nan, dtype=np.float32)}, "must be finite"),
-        ({"features": noise()[:, 0]}, r"features of shape \(160,\)"),
-        ({"targets": TARGETS[:5]}, r"targets has the shape \(5,\); expected \(160,\)"),
-        ({"identities": IDENTITIES[:5]}, r"identities has the shape \(5,\)"),
-        ({"targets": np.ones(160)}, "one class only"),
-        ({"identities": np.zeros(160, dtype=int)}, "at least 2 identities"),
+        ({"features": np.full((160, 8), np.nan, dtype=np.float32)}, "NaN"),
+        ({"targets": TARGETS[:5]}, "inconsistent numbers of samples"),
+        ({"targets": np.ones(160)}, "one class"),
+        ({"identities": np.zeros(160, dtype=int)}, "n_splits=1"),
         ({"targets": np.where(IDENTITIES < 4, 1.0, 2.0)}, "fold 1 of 5 lacks one of the 2 classes"),
     ],
 )
 def test_bad_input(changes: dict, message: str) -> None:
     given = {"features": noise(), "targets": TARGETS, "identities": IDENTITIES} | changes
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(ValueError, match=message):
         probe(**given)
