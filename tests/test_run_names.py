@@ -134,7 +134,6 @@ def other_values() -> dict[str, Any]:
         "size": (384, 128),
         "augmentation.mirror": 0.0,
         "augmentation.padding": 0,
-        "augmentation.erasing": 0.5,
         "weights": "timm",
         "teacher": None,
         "seed": 1,

@@ -26,8 +26,7 @@ from crreid.bench.plain import (
 )
 from crreid.bench.resizing import grey_level_differences
 from crreid.bench.sizes import built
-from crreid.data.batches import ResidentBatches
-from crreid.data.pairs import PairBatch
+from crreid.data.pairs import PairBatch, PairLoader
 from crreid.data.pixels import PixelCache
 from crreid.errors import InputError
 from crreid.evaluation.cost import seconds_of
@@ -205,7 +204,7 @@ def _data(job: Job) -> list[Measurement]:
         clock = time.perf_counter()
         dataset = pair_dataset(size, table, Path(fresh))
         epochs = Epochs(sampler_of(size, dataset), size.loaded_pairs // pairs)
-        batches = ResidentBatches(dataset, epochs, device)
+        batches = PairLoader(dataset, epochs, device)
         preparing = (time.perf_counter() - clock) / len(dataset)
     seconds = seconds_of(lambda: [None for _ in batches], device) / len(epochs)
     return [

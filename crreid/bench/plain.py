@@ -85,10 +85,10 @@ class PlainPairs(Dataset[Any]):
             read: Reads the image at a path of the table.
 
         Raises:
-            InputError: The protocol's filters are not the default ones, or pixels are to be erased.
+            InputError: The protocol's filters are not the default ones.
         """
-        if table.degradation.describe() != "bicubic+antialias -> bilinear" or dataset.augmentation.erasing:
-            raise InputError("the plain recipe knows the default filters only, and no random erasing")
+        if table.degradation.describe() != "bicubic+antialias -> bilinear":
+            raise InputError("the plain recipe knows the default filters only")
         self._dataset, self._read = dataset, read
         self._paths = table.rows["path"].tolist()
 

@@ -10,12 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from crreid.data.mlr import MLRSettings
-from crreid.data.readers.caviar import caviar
-from crreid.data.readers.cuhk03 import cuhk03
-from crreid.data.readers.dukemtmc import dukemtmc
-from crreid.data.readers.market1501 import market1501
-from crreid.data.readers.own import own
-from crreid.data.readers.viper import viper
+from crreid.data.readers import boxes, caviar, cuhk03, own, viper
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
@@ -121,7 +116,7 @@ _ENTRIES = (
     DataSet(name="synthetic", reader=None, low_resolution_cameras=(1,)),
     DataSet(
         name="market-1501",
-        reader=lambda root, split: market1501(root),
+        reader=lambda root, split: boxes.market1501(root),
         low_resolution_cameras=(3,),
         official_queries=False,
         paper_name="Market-1501",
@@ -129,7 +124,7 @@ _ENTRIES = (
     ),
     DataSet(
         name="dukemtmc-reid",
-        reader=lambda root, split: dukemtmc(root),
+        reader=lambda root, split: boxes.dukemtmc(root),
         low_resolution_cameras=(1,),
         official_queries=False,
         paper_name="DukeMTMC-reID",
@@ -137,31 +132,31 @@ _ENTRIES = (
     ),
     DataSet(
         name="cuhk03",
-        reader=lambda root, split: cuhk03(root, split=split, protocol="classic"),
-        splits=20,
+        reader=lambda root, split: cuhk03.cuhk03(root, split=split, protocol="classic"),
+        splits=cuhk03.SPLITS,
         low_resolution_cameras=(1, 3, 5, 7, 9),  # the first camera of each pair
         mlr_paper_name="MLR-CUHK03",
     ),
     DataSet(
         name="cuhk03-new",
-        reader=lambda root, split: cuhk03(root, protocol="new"),
+        reader=lambda root, split: cuhk03.cuhk03(root, protocol="new"),
         low_resolution_cameras=(1, 3, 5, 7, 9),
     ),
     DataSet(
         name="viper",
-        reader=lambda root, split: viper(root, split=split),
-        splits=10,
+        reader=lambda root, split: viper.viper(root, split=split),
+        splits=viper.SPLITS,
         low_resolution_cameras=(1,),  # cam_a
         mlr_paper_name="MLR-VIPeR",
     ),
     DataSet(
         name="caviar",
-        reader=lambda root, split: caviar(root, split=split),
-        splits=10,
+        reader=lambda root, split: caviar.caviar(root, split=split),
+        splits=caviar.SPLITS,
         native=True,
         paper_name="CAVIAR",
     ),
-    DataSet(name="own", reader=lambda root, split: own(root)),
+    DataSet(name="own", reader=lambda root, split: own.own(root)),
 )
 
 DATASETS = {entry.name: entry for entry in _ENTRIES}

@@ -1,16 +1,18 @@
-"""Pairs of one image in high and low resolution: samples, and the batches that a network takes."""
+"""Pairs of one image in high and low resolution, and the batches that a network takes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from crreid.data.augmentation import MEAN, STD, Augmentation, Draw
 from crreid.data.degradation import degrade, enlarge
@@ -19,22 +21,26 @@ from crreid.data.sampler import SampleKey
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
 
-__all__ = ["PairBatch", "PairDataset", "PairSamples", "TestImages", "denormalise", "normalise"]
+__all__ = ["PairBatch", "PairDataset", "PairLoader", "TestImages", "denormalise", "normalise"]
+
+RESIDENT_BYTES = 2**30  # in main memory, beside everything else
+RESIDENT_SHARE = 0.3  # of a GPU's free memory
+MOST_THREADS = 8
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """uint8 images (N, H, W, 3) to what the networks take: (N, 3, H, W) float32 with ImageNet's mean and deviation."""
+    """Return uint8 images (N, H, W, 3) as (N, 3, H, W) float32 normalised as ImageNet."""
     mean, std = _statistics(pixels.device)
     return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
 def denormalise(images: Tensor) -> Tensor:
-    """Undoes `normalise` for looking and for image quality: (N, 3, H, W) float32 clamped to [0, 1]."""
+    """Undo `normalise` for looking and for image quality: (N, 3, H, W) float32 clamped to [0, 1]."""
     mean, std = _statistics(images.device)
     return (images.float() * std + mean).clamp(0, 1)
 
 
-@cache  # a constant made anew for each batch would make the processor wait for the GPU
+@cache  # a constant made anew for each batch would make the CPU wait for the GPU
 def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
     return mean, std
@@ -46,9 +52,9 @@ class PairBatch:
 
     Attributes:
         high: High-resolution images, (N, 3, H, W) float32, normalised.
-        low: The same images shrunk and enlarged again, (N, 3, H, W) float32, normalised.
+        low: The same images downsampled and upsampled again, (N, 3, H, W) float32, normalised.
         labels: Index of the identity among the training identities, (N,) int64.
-        rates: By which `low` was shrunk, (N,) float32; 1 where it equals `high`.
+        rates: Downsampling rate of `low`, (N,) float32; 1 where it equals `high`.
     """
 
     high: Tensor
@@ -57,71 +63,28 @@ class PairBatch:
     rates: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairSamples:
-    """The same before augmentation, on the processor or a device.
-
-    Attributes:
-        high: (N, H, W, 3) uint8.
-        low: (N, H, W, 3) uint8.
-        labels: (N,) int64.
-        rates: (N,) float32.
-        draws: (N, 7) int64, see `Augmentation.draw`.
-    """
-
-    high: Tensor
-    low: Tensor
-    labels: Tensor
-    rates: Tensor
-    draws: Tensor
-
-    @classmethod
-    def collate(cls, samples: Sequence[tuple[UInt8Image, UInt8Image, int, float, Draw]]) -> Self:
-        """Stacks samples of a PairDataset."""
-        high, low, labels, rates, draws = zip(*samples, strict=True)
-        return cls(
-            high=torch.from_numpy(np.stack(high)),
-            low=torch.from_numpy(np.stack(low)),
-            labels=torch.tensor(labels),
-            rates=torch.tensor(rates, dtype=torch.float32),
-            draws=torch.from_numpy(np.stack(draws)),
-        )
-
-    def batch(self, augmentation: Augmentation, device: torch.device) -> PairBatch:
-        """The batch on a device: moved there as uint8, augmented, normalised."""
-        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in vars(self).items()}
-        draws = moved.pop("draws")
-        for name in ("high", "low"):
-            moved[name] = normalise(augmentation.apply(moved[name], draws))
-        return PairBatch(**moved)
-
-    def pin_memory(self) -> PairSamples:
-        """Called by a data loader that prepares batches for a GPU."""
-        return PairSamples(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
-
-
-class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, float, Draw]]):
-    """HR/LR pairs of the training rows of a table, addressed by the keys of an IdentitySampler.
+class PairDataset:
+    """High- and low-resolution pairs of the training rows of a table.
 
     Attributes:
         labels: (rows,) index of each row's identity.
-        rates: (rows,) by which the low-resolution images are shrunk.
-        identities: How many different ones there are.
+        rates: (rows,) downsampling rate of the low-resolution images.
+        identities: Number of different identities.
         size: (height, width) of the network's input.
-        augmentation: What is drawn for each sample.
+        augmentation: Settings of the augmentation.
     """
 
     def __init__(
         self, table: ImageTable, pixels: PixelCache, size: tuple[int, int], augmentation: Augmentation, *, seed: int
     ) -> None:
-        """Prepares labels.
+        """Prepare labels.
 
         Args:
             table: Training rows only; identities become labels 0, 1, … in sorted order.
             pixels: The decoded images.
             size: (height, width) of the network's input.
-            augmentation: What is drawn for each sample.
-            seed: Of the augmentation.
+            augmentation: Settings of the augmentation.
+            seed: Seed of the augmentation.
         """
         self._table, self._pixels, self._seed = table, pixels, seed
         self.size, self.augmentation = size, augmentation
@@ -133,22 +96,105 @@ class PairDataset(Dataset[tuple[UInt8Image, UInt8Image, int, float, Draw]]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, key: SampleKey) -> tuple[UInt8Image, UInt8Image, int, float, Draw]:
-        """(HR, LR, label, rate, draw) of a sample; images (H, W, 3) uint8 at the input size, not augmented."""
-        row = key[2]
-        high, low = self.pair(row)
-        return high, low, int(self.labels[row]), float(self.rates[row]), self.draw(key)
-
     def pair(self, row: int) -> tuple[UInt8Image, UInt8Image]:
-        """High and low resolution of a row, (H, W, 3) uint8 each at the input size: the protocol's definition."""
+        """Return a row in high and low resolution as the protocol defines, (H, W, 3) uint8 each at the input size."""
         image, rate, filters = self._pixels.read(self._paths[row]), self.rates[row], self._table.degradation
         high = enlarge(image, self.size, filters)
         return high, high if rate == 1 else degrade(image, rate, self.size, filters)
 
     def draw(self, key: SampleKey) -> Draw:
-        """The augmentation of a sample, which follows from the seed, the epoch and the position in it."""
+        """Draw the augmentation of a sample, which follows from the seed, the epoch and the position in it."""
         epoch, position, _ = key
-        return self.augmentation.draw(self.size, np.random.default_rng([self._seed, epoch, position]))
+        return self.augmentation.draw(np.random.default_rng([self._seed, epoch, position]))
+
+
+class PairLoader:
+    """Yields the batches of the epoch that a sampler is set to: on a device, augmented and normalised.
+
+    Where all pairs fit into memory, they are made once, at the input size, and stay on the device as bytes. Otherwise
+    threads make the next batches while one is used. The batches are the same.
+    """
+
+    def __init__(self, dataset: PairDataset, sampler: Sampler[list[SampleKey]], device: torch.device) -> None:
+        """Make all pairs if they fit into memory.
+
+        Args:
+            dataset: Training pairs.
+            sampler: Draws the keys of each batch.
+            device: Device of the batches.
+        """
+        self._dataset, self._sampler, self._device = dataset, sampler, device
+        self._labels = torch.tensor(dataset.labels, device=device)
+        self._rates = torch.tensor(dataset.rates.astype(np.float32), device=device)
+        room = RESIDENT_BYTES
+        if device.type == "cuda":
+            room = int(RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
+        height, width = dataset.size
+        self._resident: tuple[Tensor, Tensor] | None = None
+        if 2 * len(dataset) * height * width * 3 <= room:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # the filters run outside Python's lock
+                high, low = self._pairs(range(len(dataset)), pool)
+            self._resident = high.to(device), low.to(device)
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        """Yield the batches of the sampler's epoch."""
+        augment = self._dataset.augmentation.apply
+        for keys, high, low in self._images():
+            draws = self._moved(torch.from_numpy(np.stack([self._dataset.draw(key) for key in keys])))
+            rows = self._moved(_rows(keys))
+            yield PairBatch(
+                high=normalise(augment(high, draws)),
+                low=normalise(augment(low, draws)),
+                labels=self._labels[rows],
+                rates=self._rates[rows],
+            )
+
+    def _images(self) -> Iterator[tuple[list[SampleKey], Tensor, Tensor]]:
+        """Yield the keys of each batch with its images in high and low resolution, (N, H, W, 3) uint8 on the device."""
+        if self._resident is not None:
+            high, low = self._resident
+            for keys in self._sampler:
+                rows = self._moved(_rows(keys))
+                yield keys, high[rows], low[rows]
+            return
+        threads = min(os.cpu_count() or 1, MOST_THREADS)
+        pool, waiting = ThreadPoolExecutor(threads), deque[tuple[list[SampleKey], Future[tuple[Tensor, Tensor]]]]()
+        try:
+            for keys in self._sampler:
+                waiting.append((keys, pool.submit(self._pairs, _rows(keys).tolist())))
+                if len(waiting) > threads:
+                    yield self._next(waiting)
+            while waiting:
+                yield self._next(waiting)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _next(
+        self, waiting: deque[tuple[list[SampleKey], Future[tuple[Tensor, Tensor]]]]
+    ) -> tuple[list[SampleKey], Tensor, Tensor]:
+        keys, future = waiting.popleft()
+        high, low = future.result()
+        return keys, self._moved(high), self._moved(low)
+
+    def _pairs(self, rows: Sequence[int], pool: ThreadPoolExecutor | None = None) -> tuple[Tensor, Tensor]:
+        """Make the pairs of some rows, by the threads of a pool if there is one: (N, H, W, 3) uint8 each on the CPU."""
+        high, low = (np.empty((len(rows), *self._dataset.size, 3), dtype=np.uint8) for _ in range(2))
+
+        def fill(place: int) -> None:
+            high[place], low[place] = self._dataset.pair(rows[place])
+
+        list((pool.map if pool else map)(fill, range(len(rows))))
+        return torch.from_numpy(high), torch.from_numpy(low)
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """Move a tensor to the device without waiting for it."""
+        if self._device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self._device, non_blocking=True)
+
+
+def _rows(keys: list[SampleKey]) -> Tensor:
+    return torch.tensor([row for _, _, row in keys])
 
 
 class TestImages(Dataset[UInt8Image]):
@@ -157,7 +203,7 @@ class TestImages(Dataset[UInt8Image]):
     __test__ = False  # the name is the field's, not pytest's
 
     def __init__(self, table: ImageTable, pixels: PixelCache, size: tuple[int, int]) -> None:
-        """Args as for PairDataset."""
+        """Take the same arguments as PairDataset."""
         self._pixels, self._size, self._filters = pixels, size, table.degradation
         self._paths, self._rates = table.rows["path"].tolist(), table.rows["rate"].tolist()
 
@@ -165,5 +211,5 @@ class TestImages(Dataset[UInt8Image]):
         return len(self._paths)
 
     def __getitem__(self, row: int) -> UInt8Image:
-        """(H, W, 3) uint8 at the input size."""
+        """Return (H, W, 3) uint8 at the input size."""
         return degrade(self._pixels.read(self._paths[row]), self._rates[row], self._size, self._filters)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from crreid.data.checks import check_queries, check_training
 from crreid.data.datasets import find_dataset
 from crreid.data.mlr import MLRSettings, mlr
 from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
-__all__ = ["DataSettings", "PreparedData", "content_of", "data_settings", "load_table", "prepare"]
-
-USED_ROLES = ("train", "query", "gallery", "distractor")
-"""Roles of the images that a run sees: all but junk boxes."""
+__all__ = [
+    "DataSettings",
+    "PreparedData",
+    "check_queries",
+    "check_training",
+    "content_of",
+    "data_settings",
+    "drop_single_images",
+    "load_table",
+    "prepare",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +35,13 @@ class DataSettings:
     """Which images a run sees; where they lie on this machine is no part of it.
 
     Attributes:
-        dataset: A name of the catalogue, e.g. `market-1501`.
-        split: Of the data sets that have several (VIPeR, CAVIAR4REID, CUHK03).
+        dataset: Name of a data set, e.g. `market-1501`.
+        split: Number of the split of data sets that have several (VIPeR, CAVIAR4REID, CUHK03).
         mlr: The cross-resolution build; None = the data set's own test on high-resolution images.
-        train_identities: Train on so many identities only, drawn with a fixed seed; None = all (100 of `synthetic`).
+        train_identities: Number of training identities, drawn with a fixed seed; None = all (100 of `synthetic`).
         test_identities: The same for the test.
-        version: Of built-in data, whose pixels another version may draw differently; the table's digest for `own` data,
-            since everybody's has that name; empty for published data sets.
+        version: Version of built-in data, whose pixels another version may draw differently; the table's digest for
+            `own` data, since everybody's has that name; empty for published data sets.
     """
 
     tag: ClassVar[str] = "DataSettings"
@@ -51,8 +58,8 @@ class PreparedData:
     """The tables of one run and their decoded images; junk boxes are gone.
 
     Attributes:
-        name: E.g. `mlr-market-1501`.
-        digest: Of the whole table after the protocol.
+        name: Name of the table, e.g. `mlr-market-1501`.
+        digest: Digest of the whole table after the protocol.
         train: Rows of role train.
         query: Rows of role query.
         gallery: Rows of role gallery and, where the protocol keeps them, distractor.
@@ -74,22 +81,19 @@ class PreparedData:
         return self.pixels.content
 
     def stated_rates(self, table: ImageTable) -> NDArray[np.float32]:
-        """What a method is told about the resolution of each image of one of the tables: (rows,), at least 1.
+        """Return what a method is told about the resolution of each image of one of the tables: (rows,), at least 1.
 
-        The rate by which the image is shrunk. Where low resolution is as recorded, the image counts as shrunk before
-        already: from the size of the gallery's images (in the median), by the root of the ratio of areas.
+        The downsampling rate of the image. Where low resolution is as recorded, the image counts as downsampled before:
+        from the median size of the gallery's images, by the root of the ratio of areas.
         """
         rates = table.rows["rate"].to_numpy(dtype=np.float32)
         if not self.native:
             return rates
         gallery, here = (
-            np.array([self._area(path) for path in rows["path"]]) for rows in (self.gallery.rows, table.rows)
+            np.array([self.pixels.read(path).size for path in rows["path"]]) for rows in (self.gallery.rows, table.rows)
         )
         told: NDArray[np.float32] = np.maximum(1, rates * np.sqrt(np.median(gallery) / here)).astype(np.float32)
         return told
-
-    def _area(self, path: str) -> int:
-        return self.pixels.read(path).size
 
 
 def data_settings(name: str) -> DataSettings:
@@ -116,26 +120,26 @@ def load_table(settings: DataSettings, root: Path | None) -> ImageTable:
 
 @cache
 def content_of(settings: DataSettings, root: Path | None) -> str | None:
-    """Return the digest of the images that `prepare` would decode, without decoding them; cached in this process.
+    """Return `PreparedData.content` without decoding an image; cached in this process.
 
     Args:
         settings: Which images.
         root: Folder or file of the data set; None for built-in data, and where the data are not available.
 
     Returns:
-        `PreparedData.content`; None for a data set that is not built in without a root.
+        16 hexadecimal digits; None for a data set that is not built in without a root.
 
     Raises:
         InputError: The data at `root` cannot be read.
     """
     if root is None and not find_dataset(settings.dataset).built_in:
         return None
-    table = load_table(settings, root).with_role(*USED_ROLES)
+    table = _without_junk(load_table(settings, root))
     return table.source.content(sorted(set(table.rows["path"])))
 
 
 def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedData:
-    """Loads the table, checks that it can be trained and tested on, and decodes its images once.
+    """Load the table, check that it can be trained and tested on, and decode its images once.
 
     Args:
         settings: Which images.
@@ -145,22 +149,83 @@ def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedD
     Raises:
         InputError: Naming what is wrong with the data.
     """
-    table = load_table(settings, root).with_role(*USED_ROLES)
+    table = _without_junk(load_table(settings, root))
     for role in ("train", "query", "gallery"):
         if not (table.rows["role"] == role).any():
             raise InputError(
                 f"{table.name} has no images of role {role!r}; a run needs train, query and gallery images"
             )
-    train = table.with_role("train")
-    check_training(train)
+    check_training(table)
     if settings.mlr is None or not settings.mlr.cameras:
         check_queries(table)  # a person whom only the low-resolution camera saw is counted as unmatched instead
     return PreparedData(
         name=table.name,
         digest=table.digest,
-        train=train,
+        train=table.with_role("train"),
         query=table.with_role("query"),
         gallery=table.with_role("gallery", "distractor"),
         pixels=PixelCache(table, cache),
         native=settings.mlr is not None and not settings.mlr.cameras,
     )
+
+
+def _without_junk(table: ImageTable) -> ImageTable:
+    return table.with_role("train", "query", "gallery", "distractor")
+
+
+def check_queries(table: ImageTable) -> None:
+    """Check that every query has a gallery image of its identity from another camera.
+
+    Raises:
+        InputError: Names the first query without one and the usual cause.
+    """
+    query, gallery = (table.with_role(role).rows for role in ("query", "gallery"))
+    absent = query[~query["identity"].isin(gallery["identity"])]
+    if len(absent):
+        first = absent.iloc[0]
+        raise InputError(
+            f"{table.name}: identity {first['identity']} of the query {first['path']} is not in the gallery "
+            f"({len(absent)} of {len(query)} queries are without a match); "
+            "expected a gallery image of each query's identity"
+        )
+    # a gallery with two cameras for an identity always holds another one than the query's
+    only = gallery.groupby("identity")["camera"].agg(["min", "max"]).loc[query["identity"]].reset_index(drop=True)
+    blocked = query[((only["min"] == query["camera"]) & (only["max"] == query["camera"])).to_numpy()]
+    if len(blocked):
+        first = blocked.iloc[0]
+        raise InputError(
+            f"{table.name}: all gallery images of identity {first['identity']} come from camera {first['camera']}, as "
+            f"does the query {first['path']} ({len(blocked)} of {len(query)} queries are without a match): images of "
+            "the same identity and camera are removed before scoring, so give different cameras different numbers"
+        )
+
+
+def check_training(table: ImageTable) -> None:
+    """Check that every training identity has two images or more, without which there is no positive pair.
+
+    Raises:
+        InputError: Names the first identity with a single image and what to do.
+    """
+    single = table.rows[_single_images(table)]
+    if len(single):
+        first = single.iloc[0]
+        raise InputError(
+            f"{table.name}: identity {first['identity']} has a single training image, {first['path']} "
+            f"({len(single)} such identities); expected two or more, so add images or drop these with "
+            "crreid.data.prepare.drop_single_images(table)"
+        )
+
+
+def drop_single_images(table: ImageTable) -> ImageTable:
+    """Leave out the training identities that have a single image, and say in the notes how many; other roles stay."""
+    single = _single_images(table)
+    if not single.any():
+        return table
+    note = f"{int(single.sum())} training identities with a single image are left out"
+    return replace(table.select(~single), notes=(*table.notes, note))
+
+
+def _single_images(table: ImageTable) -> pd.Series[bool]:
+    """Which rows are the only training image of their identity."""
+    train = table.rows["role"] == "train"
+    return train & ~table.rows["identity"].where(train).duplicated(keep=False)

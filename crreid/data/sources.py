@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,12 @@ __all__ = [
     "ImageSource",
     "UInt8Image",
     "ZipSource",
-    "decode",
     "digest_of_content",
     "file_checksum",
     "read_images",
 ]
 
 UInt8Image = NDArray[np.uint8]  # (height, width, 3), RGB, 0..255
-
 
 # RuntimeError: the member is encrypted, or compressed by a method that Python does not know
 _DAMAGED = (OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError)
@@ -44,36 +42,24 @@ class ImageSource(Protocol):
 
     @property
     def location(self) -> str:
-        """What to call the source in messages: the folder, the file, or `built-in`."""
+        """Name of the source in messages: the folder, the file, or `built-in`."""
         ...
 
     def read(self, path: str) -> UInt8Image:
-        """The image at `path`: (height, width, 3) uint8 RGB. Raises InputError naming a file that is no image."""
+        """Return the image at `path`: (height, width, 3) uint8 RGB. Raise InputError naming a file that is no image."""
         ...
 
     def content(self, paths: Iterable[str]) -> str:
         """Return 16 hexadecimal digits that name `paths` and the bytes behind them; nothing is decoded.
 
-        A folder and its zip agree. Raises InputError naming a file that is missing.
+        A folder and its zip agree. Raise InputError naming a file that is missing.
         """
         ...
 
 
-def decode(data: bytes, name: str) -> UInt8Image:
-    """Decodes an encoded image to (height, width, 3) uint8 RGB.
-
-    Args:
-        data: The bytes of a file in any format that Pillow reads.
-        name: The file's name for the message.
-
-    Raises:
-        InputError: The bytes are no image, or a truncated one.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow raises many types on broken files
-        raise InputError(f"{name}: not a readable image ({error})") from error
+def read_images(source: ImageSource, paths: list[str]) -> list[UInt8Image]:
+    """Read several images in order; a module's function, so that worker processes can call it."""
+    return [source.read(path) for path in paths]
 
 
 def digest_of_content(checksums: Iterable[tuple[str, int]]) -> str:
@@ -85,7 +71,7 @@ def digest_of_content(checksums: Iterable[tuple[str, int]]) -> str:
 
 
 def file_checksum(file: Path) -> int:
-    """Return the CRC-32 of a file's bytes; in one process a file is read again only if its size or time changes.
+    """Return the CRC-32 of a file's bytes; a process reads a file again only if its size or time has changed.
 
     Raises:
         InputError: The file cannot be read.
@@ -106,73 +92,92 @@ def _checksum(file: str, size: int, modified: int) -> int:
     return checksum
 
 
-def read_images(source: ImageSource, paths: list[str]) -> list[UInt8Image]:
-    """Read several images in order; a module-level function, so that worker processes can call it."""
-    return [source.read(path) for path in paths]
+class _Files:
+    """What a folder and a zip of images have in common."""
+
+    def read(self, path: str) -> UInt8Image:
+        """Read one image: (height, width, 3) uint8 RGB."""
+        name, data = self._bytes(path)
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return np.asarray(image.convert("RGB"))
+        except Exception as error:  # Pillow raises many types on broken files
+            raise InputError(f"{name}: not a readable image ({error})") from error
+
+    def size(self, path: str) -> tuple[int, int]:
+        """Return (height, width) of an image in pixels from its header; nothing is decoded."""
+        name, data = self._bytes(path)
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return image.height, image.width
+        except Exception as error:  # as in `read`
+            raise InputError(f"{name}: not a readable image ({error})") from error
+
+    def _bytes(self, path: str) -> tuple[str, bytes]:
+        """The file's name for messages, and its bytes."""
+        raise NotImplementedError
 
 
-def _header_size(file: Path | IO[bytes], name: str) -> tuple[int, int]:
-    try:
-        with Image.open(file) as image:
-            return image.height, image.width
-    except Exception as error:  # as in decode
-        raise InputError(f"{name}: not a readable image ({error})") from error
-
-
-class FolderSource:
+class FolderSource(_Files):
     """Images below one folder; paths are relative to it, with forward slashes."""
 
     def __init__(self, root: Path) -> None:
         """Args: root: An existing folder."""
-        self.root = Path(root)
-
-    @property
-    def location(self) -> str:
-        """The folder."""
-        return str(self.root)
-
-    def read(self, path: str) -> UInt8Image:
-        """Reads one file: (height, width, 3) uint8 RGB."""
-        file = self.root / path
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-        return decode(data, str(file))
+        self.root, self.location = Path(root), str(root)
 
     def names(self, below: str = "") -> list[str]:
-        """All files in the folder `below` and deeper, relative to the root, sorted."""
+        """Return the paths of all files in the folder `below` and deeper, relative to the root, sorted."""
         files = (Path(folder, file) for folder, _, names in os.walk(self.root / below) for file in names)
         return sorted(file.relative_to(self.root).as_posix() for file in files)
-
-    def size(self, path: str) -> tuple[int, int]:
-        """(height, width) of an image in pixels, from its header; nothing is decoded. Raises InputError as `read`."""
-        return _header_size(self.root / path, str(self.root / path))
 
     def content(self, paths: Iterable[str]) -> str:
         """Return the digest of the paths and of the CRC-32 of each file."""
         return digest_of_content((path, file_checksum(self.root / path)) for path in paths)
 
+    def _bytes(self, path: str) -> tuple[str, bytes]:
+        file = self.root / path
+        try:
+            return str(file), file.read_bytes()
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror})") from error
 
-class ZipSource:
+
+class ZipSource(_Files):
     """Images inside a zip, read without unpacking; paths are members' names below `prefix`."""
 
     def __init__(self, file: Path, prefix: str = "") -> None:
-        """Opens lazily.
+        """Open lazily.
 
         Args:
             file: The zip.
             prefix: Folder inside the zip that paths are relative to, with a trailing slash, or empty.
         """
-        self.file = Path(file)
-        self.prefix = prefix
+        self.file, self.location, self.prefix = Path(file), str(file), prefix
         self._archive: zipfile.ZipFile | None = None
         self._process = 0
 
-    @property
-    def location(self) -> str:
-        """The zip."""
-        return str(self.file)
+    def names(self, below: str = "") -> list[str]:
+        """Return the paths of all members in the folder `below` and deeper, relative to the prefix, sorted."""
+        start = self.prefix + (f"{below.rstrip('/')}/" if below else "")
+        names = (name for name in self._open().namelist() if name.startswith(start) and not name.endswith("/"))
+        return sorted(name.removeprefix(self.prefix) for name in names)
+
+    def content(self, paths: Iterable[str]) -> str:
+        """Return the digest of the paths and of the CRC-32 that the zip keeps of each member."""
+        return digest_of_content((path, self._member(path).CRC) for path in paths)
+
+    def _bytes(self, path: str) -> tuple[str, bytes]:
+        name, member = f"{self.file}:{self.prefix}{path}", self._member(path)
+        try:
+            return name, self._open().read(member)
+        except _DAMAGED as error:
+            raise InputError(f"{name}: damaged in the zip ({error})") from error
+
+    def _member(self, path: str) -> zipfile.ZipInfo:
+        try:
+            return self._open().getinfo(self.prefix + path)
+        except KeyError as error:
+            raise InputError(f"{self.file}:{self.prefix}{path}: no such file in the zip") from error
 
     def _open(self) -> zipfile.ZipFile:
         # a file handle must not be shared between forked processes
@@ -184,42 +189,6 @@ class ZipSource:
             self._process = os.getpid()
         return self._archive
 
-    def names(self, below: str = "") -> list[str]:
-        """All members in the folder `below` and deeper, relative to the prefix, sorted."""
-        start = self.prefix + (f"{below.rstrip('/')}/" if below else "")
-        names = (name for name in self._open().namelist() if name.startswith(start) and not name.endswith("/"))
-        return sorted(name.removeprefix(self.prefix) for name in names)
-
-    def size(self, path: str) -> tuple[int, int]:
-        """(height, width) of an image in pixels, from its header; nothing is decoded. Raises InputError as `read`."""
-        name = f"{self.file}:{self.prefix}{path}"
-        try:
-            with self._open().open(self.prefix + path) as member:
-                return _header_size(member, name)
-        except KeyError as error:
-            raise InputError(f"{name}: no such file in the zip") from error
-        except _DAMAGED as error:
-            raise InputError(f"{name}: damaged in the zip ({error})") from error
-
-    def read(self, path: str) -> UInt8Image:
-        """Reads one member: (height, width, 3) uint8 RGB."""
-        name = f"{self.file}:{self.prefix}{path}"
-        try:
-            data = self._open().read(self.prefix + path)
-        except KeyError as error:
-            raise InputError(f"{name}: no such file in the zip") from error
-        except _DAMAGED as error:
-            raise InputError(f"{name}: damaged in the zip ({error})") from error
-        return decode(data, name)
-
-    def content(self, paths: Iterable[str]) -> str:
-        """Return the digest of the paths and of the CRC-32 that the zip keeps of each member."""
-        archive = self._open()
-        try:
-            return digest_of_content((path, archive.getinfo(self.prefix + path).CRC) for path in paths)
-        except KeyError as error:
-            raise InputError(f"{self.file}: {error.args[0]}") from error
-
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves the open archive behind."""
+        """Leave the open archive behind."""
         return {**self.__dict__, "_archive": None}

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crreid.data.batches import PairBatches, pair_batches
-from crreid.data.pairs import PairDataset
+from crreid.data.pairs import PairDataset, PairLoader
 from crreid.data.sampler import IdentitySampler, SharedSampler
 from crreid.distributed import averaged, of_first, processes
 from crreid.errors import InputError
@@ -98,7 +97,7 @@ def train(
     sampler = IdentitySampler(
         dataset.labels.tolist(), schedule.identities_per_batch, schedule.images_per_identity, seed=seed
     )
-    loader = pair_batches(dataset, SharedSampler(sampler, rank=together.rank, count=together.count), device)
+    loader = PairLoader(dataset, SharedSampler(sampler, rank=together.rank, count=together.count), device)
     step = TrainingStep(method, schedule, device)
     if together.count > 1:
         report(f"{together.count} processes share every batch")
@@ -126,7 +125,7 @@ def train(
 
 
 def _train_epoch(
-    method: Method, loader: PairBatches, step: TrainingStep, steps: int, clock: _Clock
+    method: Method, loader: PairLoader, step: TrainingStep, steps: int, clock: _Clock
 ) -> dict[str, float]:
     """Pass once over the data; return the mean of every loss term."""
     method.train()

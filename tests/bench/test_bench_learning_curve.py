@@ -8,10 +8,9 @@ import torch
 
 from crreid.bench.plain import PlainPairs, PlainStep, plain_loader, with_plain_attention
 from crreid.data.augmentation import Augmentation
-from crreid.data.batches import ResidentBatches
 from crreid.data.datasets import DATASETS
 from crreid.data.mlr import mlr
-from crreid.data.pairs import PairDataset
+from crreid.data.pairs import PairDataset, PairLoader
 from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.data.sampler import IdentitySampler
@@ -65,7 +64,7 @@ def learn(data: PreparedData, *, plain: bool) -> tuple[np.ndarray, float]:
         loader = plain_loader(PlainPairs(dataset, data.train, data.pixels.read), sampler, CPU, 0)
     else:
         method.to(memory_format=torch.channels_last)
-        step, batches = TrainingStep(method, schedule, CPU), ResidentBatches(dataset, sampler, CPU)
+        step, batches = TrainingStep(method, schedule, CPU), PairLoader(dataset, sampler, CPU)
     for epoch in range(math.ceil(STEPS / len(sampler))):
         sampler.set_epoch(epoch)
         if plain:

@@ -18,9 +18,8 @@ from crreid.bench.plain import (
     with_plain_attention,
 )
 from crreid.data.augmentation import Augmentation
-from crreid.data.batches import ResidentBatches
 from crreid.data.degradation import Degradation
-from crreid.data.pairs import PairBatch, PairDataset
+from crreid.data.pairs import PairBatch, PairDataset, PairLoader
 from crreid.data.pixels import PixelCache
 from crreid.data.sampler import IdentitySampler
 from crreid.errors import InputError
@@ -64,7 +63,7 @@ def test_the_loader_makes_the_batches_that_lie_on_the_device(pairs, workers) -> 
     table, dataset, read = pairs
     sampler = sampler_of(dataset)
     loaded = list(plain_loader(PlainPairs(dataset, table, read), sampler, CPU, workers))
-    resident = list(ResidentBatches(dataset, sampler, CPU))
+    resident = list(PairLoader(dataset, sampler, CPU))
     assert len(loaded) == len(resident) > 1
     for plain, fast in zip(loaded, resident, strict=True):
         for tensor, expected in zip(plain, vars(fast).values(), strict=True):
@@ -72,7 +71,7 @@ def test_the_loader_makes_the_batches_that_lie_on_the_device(pairs, workers) -> 
         assert plain[0].is_contiguous()
 
 
-def test_other_filters_and_erasing_are_refused(pairs) -> None:
+def test_other_filters_are_refused(pairs) -> None:
     table, dataset, read = pairs
     with pytest.raises(InputError, match="default filters only"):
         PlainPairs(dataset, replace(table, degradation=Degradation(shrink="box")), read)
@@ -116,7 +115,7 @@ def test_fast_steps_in_full_precision_are_the_plain_ones(pairs) -> None:
                 batches = [PairBatch(**dict(zip(PairBatch.__annotations__, batch, strict=True))) for batch in loader]
             else:
                 step = TrainingStep(method, Schedule(precision="fp32"), CPU)
-                batches = list(ResidentBatches(dataset, sampler, CPU))
+                batches = list(PairLoader(dataset, sampler, CPU))
             step.set_learning_rate(3e-4)
             curves[plain, double] = []
             for batch in batches[: 4 if double else 1]:

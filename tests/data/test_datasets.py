@@ -100,5 +100,12 @@ def test_one_split_only(name: str, tmp_path: Path) -> None:
         find_dataset(name).read(tmp_path, split=1)
 
 
+@pytest.mark.parametrize(("name", "last"), [("cuhk03", 19), ("viper", 9), ("caviar", 9)])
+def test_several_splits(name: str, last: int, tmp_path: Path) -> None:
+    for split in (-1, last + 1):
+        with pytest.raises(InputError, match=f"{name}: there is no split {split}; expected 0 to {last}"):
+            find_dataset(name).read(tmp_path, split=split)
+
+
 def test_nothing_heavy_is_imported() -> None:
     assert not {"h5py", "scipy"} & set(vars(datasets))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from crreid.data.checks import check_queries
+from crreid.data.prepare import check_queries
 from crreid.data.readers.cuhk03 import SPLITS, cuhk03
 from crreid.errors import InputError
 
@@ -271,17 +271,6 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "images_detected" / "1_001_3_01.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"cannot read labels from images_detected/1_001_3_01\.png"):
         cuhk03(tmp_path)
-
-
-def test_unknown_options(folder: Path) -> None:
-    with pytest.raises(InputError, match="no 'drawn'; expected labeled or detected"):
-        cuhk03(folder, kind="drawn")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no 'old'; expected classic or new"):
-        cuhk03(folder, protocol="old")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no split 20; expected 0 to 19"):
-        cuhk03(folder, split=20)
-    with pytest.raises(InputError, match="no split 1; expected 0, it has one split only"):
-        cuhk03(folder, split=1, protocol="new")
 
 
 def test_broken_config(tmp_path: Path) -> None:

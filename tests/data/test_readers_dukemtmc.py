@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from crreid.data.readers import dukemtmc as module
-from crreid.data.readers.dukemtmc import dukemtmc
+from crreid.data.readers import boxes as module
+from crreid.data.readers.boxes import dukemtmc
 from crreid.errors import InputError
 
 FILES = (

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crreid.data.readers.market1501 import OFFICIAL, market1501
+from crreid.data.readers.boxes import MARKET_COUNTS as OFFICIAL
+from crreid.data.readers.boxes import market1501
 from crreid.errors import InputError
 
 FILES = (

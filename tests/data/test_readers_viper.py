@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from crreid.data.checks import check_queries, check_training
-from crreid.data.readers.splits import draw_test_identities
+from crreid.data.prepare import check_queries, check_training
+from crreid.data.readers.layout import draw_test_identities
 from crreid.data.readers.viper import viper
 from crreid.errors import InputError
 
@@ -85,12 +85,6 @@ def test_person_twice(tmp_path: Path) -> None:
     (tmp_path / "cam_a" / "002_90.bmp").write_bytes(b"")
     with pytest.raises(InputError, match="show one person; expected one image each"):
         viper(tmp_path)
-
-
-@pytest.mark.parametrize("split", [-1, 10])
-def test_no_such_split(full: Path, split: int) -> None:
-    with pytest.raises(InputError, match=f"no split {split}; expected 0 to 9"):
-        viper(full, split=split)
 
 
 def test_bad_name_and_wrong_root(tmp_path: Path) -> None:

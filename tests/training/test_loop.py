@@ -217,15 +217,6 @@ def test_a_finished_training_is_not_trained_on(fit: Trainer) -> None:
     assert equal(weights(again), weights(finished))
 
 
-def test_loader_processes_change_nothing_even_after_a_stop(fit: Trainer) -> None:
-    alone, helped = Tiny(), Tiny(seed=3)
-    fit(alone, folder="alone")
-    with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(5), folder="helped", workers=1)
-    fit(helped, folder="helped", workers=1)
-    assert equal(weights(alone), weights(helped))
-
-
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_divergence_is_named_and_the_last_good_checkpoint_stays(fit: Trainer, tmp_path: Path, value: float) -> None:
     expected = rf"^epoch 2, step 3: the loss term 'size' is {value}; lower the learning rate or train in fp32$"

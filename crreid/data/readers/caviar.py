@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crreid.data.readers.layout import FileSource, open_layout, parse_folder
-from crreid.data.readers.splits import check_split, draw_test_identities
+from crreid.data.readers.layout import FileSource, draw_test_identities, open_layout, parse_folder
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
@@ -32,7 +31,7 @@ OFFICIAL = (50, 1_000, 22)
 
 
 def caviar(root: Path, *, split: int = 0) -> ImageTable:
-    """Reads CAVIAR4REID; only the images' headers are looked at, for their sizes.
+    """Read CAVIAR4REID; only the images' headers are looked at, for their sizes.
 
     Args:
         root: The folder that holds the images, a parent of it, or the zip as downloaded.
@@ -44,10 +43,9 @@ def caviar(root: Path, *, split: int = 0) -> ImageTable:
         images are of low resolution as they are. Sizes differ from image to image and are kept.
 
     Raises:
-        InputError: No such split, nothing there, no images, a damaged zip or image, a name that is not of the form, no
+        InputError: Nothing there, no images, a damaged zip or image, a name that is not of the form, no
             two persons seen by both cameras, or images of both cameras equally large.
     """
-    check_split("caviar", split, SPLITS)
     expected = f"the images of CAVIAR4REID, named like {EXAMPLE}"
     source = open_layout(root, lambda names: any(NAME.fullmatch(name) for name in names), expected)
     records = [
@@ -69,7 +67,7 @@ def caviar(root: Path, *, split: int = 0) -> ImageTable:
 
 
 def _low_resolution_camera(source: FileSource, images: pd.DataFrame) -> tuple[int, str]:
-    """The camera whose images have the smaller median area, and the sentence that says so."""
+    """Return the camera whose images have the smaller median area, and the sentence that says so."""
     areas = pd.Series([height * width for height, width in map(source.size, images["path"])])
     medians = areas.groupby(images["camera"]).median()
     if medians[1] == medians[2]:

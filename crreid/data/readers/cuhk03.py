@@ -6,23 +6,28 @@ test sets of 100 persons); Zhong et al., "Re-ranking Person Re-identification wi
 unpacked to `images_labeled` and `images_detected` as torchreid does, `1_001_1_01.png` = pair 1, person 1, view 1, image
 1. The new protocol comes as `cuhk03_new_protocol_config_<kind>.mat`, published with the second paper (filelist, labels,
 camId, train_idx, query_idx, gallery_idx; indices from 1).
+
+Layout of `cuhk-03.mat` (MATLAB 7.3, that is HDF5) after the release's readme and the field's public conversions:
+`labeled` and `detected` are cell arrays with one cell per camera pair, a cell array of persons x 10 images (columns 1-5
+first view, 6-10 second; a cell may be empty); `testsets` is a cell array of 20 matrices of 100 rows (pair, person).
+MATLAB stores columns first, so that HDF5 shows every array with its axes reversed: an image as (3, width, height).
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from crreid.data.readers.cuhk03_mat import IMAGE_NAME, Cuhk03Mat
-from crreid.data.readers.layout import count_notes, find_path, parse_folder
-from crreid.data.readers.splits import check_split, draw_test_identities
-from crreid.data.sources import FolderSource, ImageSource
+from crreid.data.readers.layout import count_notes, draw_test_identities, find_path, parse_folder
+from crreid.data.sources import FolderSource, ImageSource, UInt8Image, digest_of_content, file_checksum
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
@@ -30,6 +35,9 @@ __all__ = ["SPLITS", "Kind", "Protocol", "cuhk03"]
 
 Kind = Literal["labeled", "detected"]
 Protocol = Literal["classic", "new"]
+
+NAME = re.compile(r"([1-5])_(\d{3,4})_([12])_(\d{2})\.png")
+"""Pair, person in the pair, view, image (1 to 10): names of unpacked images."""
 
 SPLITS = 20
 TEST_PERSONS = 100
@@ -42,7 +50,7 @@ OFFICIAL_NEW = {
 
 
 def cuhk03(root: Path, *, split: int = 0, kind: Kind = "detected", protocol: Protocol = "classic") -> ImageTable:
-    """Reads CUHK03 without decoding an image.
+    """Read CUHK03 without decoding an image.
 
     Args:
         root: The folder that holds `cuhk-03.mat` or `images_<kind>`, a parent of it, or the file `cuhk-03.mat`.
@@ -57,23 +65,17 @@ def cuhk03(root: Path, *, split: int = 0, kind: Kind = "detected", protocol: Pro
         classic protocol and the file's labels in the new one. Rate 1.
 
     Raises:
-        InputError: An unknown kind, protocol or split, nothing there, a damaged file, a name that is not of the form,
-            or h5py missing.
+        InputError: Nothing there, a damaged file, a name that is not of the form, or h5py missing.
     """
-    for value, known in ((kind, get_args(Kind)), (protocol, get_args(Protocol))):
-        if value not in known:
-            raise InputError(f"cuhk03: there is no {value!r}; expected {' or '.join(known)}")
-    check_split(f"cuhk03 ({protocol})", split, SPLITS if protocol == "classic" else 1)
     root = Path(root)
     folder = root.parent if root.is_file() and root.suffix == ".mat" else root
     if not folder.is_dir():
         raise InputError(f"{root}: no such folder; expected cuhk-03.mat or images_{kind} there (unpack a zip first)")
     source, images = _images(folder, kind)
     if protocol == "classic":
-        rows, notes = _classic(folder, kind, split, images)
+        name, (rows, notes) = "cuhk03", _classic(folder, kind, split, images)
     else:
-        rows, notes = _new(folder, kind, images)
-    name = "cuhk03" if protocol == "classic" else "cuhk03-new"
+        name, (rows, notes) = "cuhk03-new", _new(folder, kind, images)
     return ImageTable(name=name, rows=rows, source=source, notes=(f"{kind} boxes", *notes))
 
 
@@ -81,24 +83,26 @@ def _images(folder: Path, kind: Kind) -> tuple[ImageSource, pd.DataFrame]:
     """All images of one kind with pair, person, view and camera, and their source."""
     unpacked, mat = find_path(folder, f"images_{kind}"), find_path(folder, "cuhk-03.mat")
     source: ImageSource
-    matches: list[tuple[str, re.Match[str]]]
     if unpacked is not None:
         source = FolderSource(unpacked.parent)
-        matches = parse_folder(source, unpacked.name, IMAGE_NAME, "1_001_1_01.png")
+        paths = [path for path, _ in parse_folder(source, unpacked.name, NAME, "1_001_1_01.png")]
     elif mat is not None:
-        source = Cuhk03Mat(mat, kind)
-        named = ((path, IMAGE_NAME.fullmatch(path.rpartition("/")[2])) for path in source.names())
-        matches = [(path, match) for path, match in named if match is not None]
-        if not matches:
-            raise InputError(f"{mat}: no images in {kind!r}; expected five cells of persons x 10 images")
+        source = _MatSource(mat, kind)
+        paths = source.names()
     else:
         raise InputError(
             f"{folder}: expected cuhk-03.mat or the folder images_{kind}, there or up to two folders deeper"
         )
-    records = [(path, int(match[1]), int(match[2]), int(match[3])) for path, match in matches]
-    images = pd.DataFrame(records, columns=["path", "pair", "person", "view"])
+    images = pd.DataFrame([_numbers(path)[:3] for path in paths], columns=["pair", "person", "view"])
     camera = 2 * (images["pair"] - 1) + images["view"]
-    return source, images.assign(camera=camera, identity=1000 * images["pair"] + images["person"], rate=1.0)
+    identity = 1000 * images["pair"] + images["person"]
+    return source, images.assign(path=paths, camera=camera, identity=identity, rate=1.0)
+
+
+def _numbers(path: str) -> tuple[int, ...]:
+    """Pair, person, view and image by the name of an image; empty for another name."""
+    match = NAME.fullmatch(re.split(r"[/\\]", path)[-1])
+    return tuple(int(group) for group in match.groups()) if match else ()
 
 
 def _classic(folder: Path, kind: Kind, split: int, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -110,10 +114,9 @@ def _classic(folder: Path, kind: Kind, split: int, images: pd.DataFrame) -> tupl
     if not tested.any():
         raise InputError(f"{folder}: none of the {len(test)} test persons of split {split} has images in images_{kind}")
     role = images["view"].map({1: "query", 2: "gallery"}).where(tested, "train")
-    rows = images.assign(role=role)
     # some persons were seen by one camera only: such a query could find nothing
-    hopeless = (rows["role"] == "query") & ~rows["identity"].isin(complete)
-    rows = rows[~hopeless]
+    hopeless = (role == "query") & ~images["identity"].isin(complete)
+    rows = images.assign(role=role)[~hopeless]
     notes = [note]
     if hopeless.any():
         notes.append(f"{int(hopeless.sum())} images of test persons whom the second camera did not see are left out")
@@ -127,35 +130,29 @@ def _classic(folder: Path, kind: Kind, split: int, images: pd.DataFrame) -> tupl
 
 def _test_identities(folder: Path, kind: Kind, split: int, complete: list[int]) -> tuple[frozenset[int], str]:
     """The test persons of one split, and where they come from."""
-    mat, listed = find_path(folder, "cuhk-03.mat"), find_path(folder, f"splits_classic_{kind}.json")
-    if mat is not None:
-        sets = Cuhk03Mat(mat, kind).test_sets()
-    elif listed is not None:
-        sets = _listed_test_sets(listed)
+    file = find_path(folder, "cuhk-03.mat")
+    if file is not None:
+        sets = _MatSource(file, kind).test_sets()
+    elif (file := find_path(folder, f"splits_classic_{kind}.json")) is not None:
+        sets = _listed_test_sets(file)
     else:
         test = draw_test_identities(complete, min(TEST_PERSONS, len(complete) // 2), split)
         return test, f"split {split}: {len(test)} random test persons, drawn with the seed {split}, not official ones"
-    file = mat or listed
     if split >= len(sets):
         raise InputError(f"{file}: holds {len(sets)} test sets; expected {SPLITS}, and number {split} is asked for")
-    test = frozenset(1000 * pair + person for pair, person in sets[split])
-    return test, f"split {split} of the {len(sets)} official test sets"
+    return sets[split], f"split {split} of the {len(sets)} official test sets"
 
 
-def _listed_test_sets(file: Path) -> list[frozenset[tuple[int, int]]]:
-    """(pair, person) of the test persons of each split in torchreid's list of splits."""
+def _listed_test_sets(file: Path) -> list[frozenset[int]]:
+    """The test identities of each split in torchreid's list of splits."""
     try:
         splits = json.loads(file.read_text(encoding="utf-8"))
-        names = [[re.split(r"[/\\]", item[0])[-1] for item in split["query"]] for split in splits]
+        numbers = [[_numbers(item[0]) for item in split["query"]] for split in splits]
+        return [frozenset(1000 * pair + person for pair, person, *_ in split) for split in numbers]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{file}: expected a list of splits, each with 'query': [[path, identity, camera]]") from error
-    sets = []
-    for split in names:
-        matches = [IMAGE_NAME.fullmatch(name) for name in split]
-        if None in matches:
-            raise InputError(f"{file}: cannot read {split[matches.index(None)]}; expected a name like 1_001_1_01.png")
-        sets.append(frozenset((int(match[1]), int(match[2])) for match in matches if match is not None))
-    return sets
+        raise InputError(
+            f"{file}: expected a list of splits, each with 'query': [['…/1_001_1_01.png', identity, camera]]"
+        ) from error
 
 
 def _new(folder: Path, kind: Kind, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -165,7 +162,7 @@ def _new(folder: Path, kind: Kind, images: pd.DataFrame) -> tuple[pd.DataFrame, 
     file = find_path(folder, name) or beside
     if not file.is_file():
         raise InputError(f"{folder}: the new protocol needs {name} there, up to two folders deeper, or one up")
-    fields = _load_fields(file)
+    fields = _fields(file)
     names, labels = fields["filelist"], fields["labels"]
     by_name = images.assign(name=images["path"].str.rpartition("/")[2]).set_index("name")
     parts = []
@@ -183,17 +180,97 @@ def _new(folder: Path, kind: Kind, images: pd.DataFrame) -> tuple[pd.DataFrame, 
     return rows, list(count_notes(rows, OFFICIAL_NEW[kind]))
 
 
-def _load_fields(file: Path) -> dict[str, np.ndarray]:
+def _fields(file: Path) -> dict[str, np.ndarray]:
     """The fields of the new protocol's file, each flat."""
     scipy_io: Any = importlib.import_module("scipy.io")  # slow to import, and needed here only
     try:
         content = scipy_io.loadmat(file)
     except Exception as error:  # scipy raises many types on files that are not MATLAB's
         raise InputError(f"{file}: not a readable MATLAB file ({error})") from error
-    fields = {}
-    for field in ("filelist", "labels", "train_idx", "query_idx", "gallery_idx"):
-        if field not in content:
-            raise InputError(f"{file}: lacks the field {field!r}; expected the new protocol of CUHK03")
-        fields[field] = np.ravel(content[field])
-    fields["filelist"] = np.array([str(np.ravel(cell)[0]) for cell in fields["filelist"]], dtype=object)
-    return fields
+    names = ("filelist", "labels", "train_idx", "query_idx", "gallery_idx")
+    for name in names:
+        if name not in content:
+            raise InputError(f"{file}: lacks the field {name!r}; expected the new protocol of CUHK03")
+    fields = {name: np.ravel(content[name]) for name in names}
+    return fields | {"filelist": np.array([str(np.ravel(cell)[0]) for cell in fields["filelist"]], dtype=object)}
+
+
+class _MatSource:
+    """Images in `cuhk-03.mat`, under the paths that they would have if they were unpacked; opened lazily."""
+
+    def __init__(self, file: Path, kind: Kind) -> None:
+        self._file, self._kind, self._process = file, kind, 0
+        self._archive: Any = None
+        self._cells: list[Any] = []
+
+    @property
+    def location(self) -> str:
+        """The file."""
+        return str(self._file)
+
+    def names(self) -> list[str]:
+        """Return the paths of all images, `images_<kind>/<name>`, sorted."""
+        archive, cells = self._open()
+        names = sorted(
+            f"images_{self._kind}/{pair}_{person:03d}_{1 if image <= 5 else 2}_{image:02d}.png"
+            for pair, persons in enumerate(cells, start=1)
+            for person, images in enumerate(persons, start=1)
+            for image, reference in enumerate(images, start=1)
+            if archive[reference].ndim == 3  # an empty cell is a vector of zeros
+        )
+        if not names:
+            raise InputError(f"{self._file}: no images in {self._kind!r}; expected five cells of persons x 10 images")
+        return names
+
+    def test_sets(self) -> list[frozenset[int]]:
+        """Return the test identities of each split."""
+        archive, _ = self._open()
+        try:
+            sets = [archive[reference][()].T.astype(int).tolist() for reference in archive["testsets"][()].ravel()]
+            return [frozenset(1000 * pair + person for pair, person in rows) for rows in sets]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{self._file}: cannot read 'testsets'; expected cells of (pair, person) rows") from error
+
+    def read(self, path: str) -> UInt8Image:
+        """Read one image: (height, width, 3) uint8 RGB."""
+        archive, cells = self._open()
+        try:
+            pair, person, _, image = _numbers(path)
+            array = archive[cells[pair - 1][person - 1, image - 1]][()]
+        except (ValueError, KeyError, IndexError) as error:
+            raise InputError(f"{self._file}: no image {path}; expected one of those in {self._kind!r}") from error
+        except OSError as error:
+            raise InputError(f"{self._file}: {path} is damaged ({error})") from error
+        if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8:
+            found = f"{array.dtype} {array.shape}"
+            raise InputError(f"{self._file}: {path} is {found}; expected an image, uint8 (3, width, height)")
+        return np.ascontiguousarray(array.T)
+
+    def content(self, paths: Iterable[str]) -> str:
+        """Return the digest of the paths and of the whole file's CRC-32; unpacked images have another one."""
+        checksum = file_checksum(self._file)
+        return digest_of_content((path, checksum) for path in paths)
+
+    def _open(self) -> tuple[Any, list[Any]]:
+        """Return the open file, and for each pair an array of references, (persons, 10)."""
+        # a file handle must not be shared between forked processes
+        if self._archive is None or self._process != os.getpid():
+            try:
+                h5py: Any = importlib.import_module("h5py")  # an optional extra
+            except ImportError as error:
+                raise InputError(
+                    f"{self._file}: reading this file needs h5py; install the extra: pip install 'crreid[cuhk03]'"
+                ) from error
+            try:
+                archive = h5py.File(self._file, "r")
+                self._cells = [archive[reference][()].T for reference in archive[self._kind][()].ravel()]
+            except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+                raise InputError(
+                    f"{self._file}: expected a complete MATLAB 7.3 file with cells of images in {self._kind!r}"
+                ) from error
+            self._archive, self._process = archive, os.getpid()
+        return self._archive, self._cells
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open file behind."""
+        return {**self.__dict__, "_archive": None, "_cells": []}

@@ -9,12 +9,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from crreid.data.sources import FolderSource, ZipSource
 from crreid.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "FileSource", "count_notes", "find_path", "holds_folders", "open_layout", "parse_folder"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "FileSource",
+    "count_notes",
+    "draw_test_identities",
+    "find_path",
+    "open_folders",
+    "open_layout",
+    "parse_folder",
+]
 
 FileSource = FolderSource | ZipSource
 
@@ -24,13 +34,8 @@ DEPTH = 2
 """How many folders deeper than the given one a data set is looked for: `root/dukemtmc-reid/DukeMTMC-reID/query`."""
 
 
-def holds_folders(*folders: str) -> Callable[[set[str]], bool]:
-    """A condition for `open_layout`: the place holds all of `folders`."""
-    return lambda names: names.issuperset(folders)
-
-
 def open_layout(root: Path, holds: Callable[[set[str]], bool], expected: str) -> FileSource:
-    """Finds the place inside `root` whose entries satisfy `holds`; paths are relative to it.
+    """Find the place inside `root` whose entries satisfy `holds`; paths are relative to it.
 
     Args:
         root: A folder, or a zip. The place may lie up to two folders deeper.
@@ -58,6 +63,12 @@ def open_layout(root: Path, holds: Callable[[set[str]], bool], expected: str) ->
             f"{root}: expected {expected} once, but it holds {' and '.join(matches[:2])}; name one of them"
         )
     return FolderSource(root / matches[0]) if root.is_dir() else ZipSource(root, matches[0])
+
+
+def open_folders(root: Path, folders: Iterable[str], name: str) -> FileSource:
+    """Find the place inside `root` that holds all `folders` of the data set called `name`, see `open_layout`."""
+    *others, last = folders
+    return open_layout(root, {*others, last}.issubset, f"the folders {', '.join(others)} and {last} of {name}")
 
 
 def _places_in_folder(root: Path) -> dict[str, set[str]]:
@@ -91,7 +102,7 @@ def _places_in_zip(file: Path) -> dict[str, set[str]]:
 
 
 def find_path(root: Path, name: str) -> Path | None:
-    """The file or folder called `name` in the folder `root` or up to two folders deeper; the shallowest one."""
+    """Return the file or folder called `name` in `root` or up to two folders deeper; the shallowest one."""
     found = [place for place, names in _places_in_folder(root).items() if name in names]
     return root / min(found, key=lambda place: (place.count("/"), place)) / name if found else None
 
@@ -99,7 +110,7 @@ def find_path(root: Path, name: str) -> Path | None:
 def parse_folder(
     source: FileSource, folder: str, pattern: re.Pattern[str], example: str
 ) -> list[tuple[str, re.Match[str]]]:
-    """Matches the names of all images directly in one folder.
+    """Match the names of all images directly in one folder.
 
     Hidden files, files that are no images by their suffix (Thumbs.db) and sub-folders are left out.
 
@@ -131,21 +142,22 @@ def parse_folder(
 
 
 def count_notes(rows: pd.DataFrame, official: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
-    """One note for each role whose counts are not the official ones, as those of a subset are.
+    """Return one note per role whose (images, identities) are not the official ones, as those of a subset are."""
+    notes = []
+    for role, (images, identities) in official.items():
+        here = rows[rows["role"] == role]
+        if (len(here), here["identity"].nunique()) != (images, identities):
+            notes.append(
+                f"{role}: {len(here):,} images of {here['identity'].nunique():,} identities, "
+                f"where the official data set has {images:,} of {identities:,}"
+            )
+    return tuple(notes)
 
-    Args:
-        rows: Rows of an image table.
-        official: Images and identities by role.
+
+def draw_test_identities(identities: Iterable[int], count: int, split: int) -> frozenset[int]:
+    """Draw `count` test identities of data published without splits; the number of the split is the seed.
+
+    The same identities, in whatever order, and the same split give the same draw.
     """
-    notes: Iterable[str | None] = (_count_note(rows[rows["role"] == role], role, *official[role]) for role in official)
-    return tuple(note for note in notes if note is not None)
-
-
-def _count_note(rows: pd.DataFrame, role: str, images: int, identities: int) -> str | None:
-    found = len(rows), rows["identity"].nunique()
-    if found == (images, identities):
-        return None
-    return (
-        f"{role}: {found[0]:,} images of {found[1]:,} identities, "
-        f"where the official data set has {images:,} of {identities:,}"
-    )
+    order = np.random.default_rng(split).permutation(sorted(set(identities)))
+    return frozenset(int(identity) for identity in order[:count])

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crreid.data.readers.layout import FileSource, holds_folders, open_layout, parse_folder
-from crreid.data.readers.splits import check_split, draw_test_identities
+from crreid.data.readers.layout import FileSource, draw_test_identities, open_folders, parse_folder
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
@@ -29,7 +28,7 @@ PERSONS = 632
 
 
 def viper(root: Path, *, split: int = 0) -> ImageTable:
-    """Reads VIPeR without decoding an image.
+    """Read VIPeR without decoding an image.
 
     Args:
         root: The folder that holds `cam_a` and `cam_b`, a parent of it, or the zip as downloaded.
@@ -40,11 +39,10 @@ def viper(root: Path, *, split: int = 0) -> ImageTable:
         Rate 1.
 
     Raises:
-        InputError: No such split, nothing there, folders missing or without images, a damaged zip, a name that is not
+        InputError: Nothing there, folders missing or without images, a damaged zip, a name that is not
             of the form, or a person without exactly one image from each camera.
     """
-    check_split("viper", split, SPLITS)
-    source = open_layout(root, holds_folders(*FOLDERS), "the folders cam_a and cam_b of VIPeR")
+    source = open_folders(root, FOLDERS, "VIPeR")
     views = [_read_camera(source, folder) for folder in FOLDERS]
     for own, other, folder in ((views[0], views[1], FOLDERS[1]), (views[1], views[0], FOLDERS[0])):
         alone = sorted(own.keys() - other.keys())
@@ -66,7 +64,7 @@ def viper(root: Path, *, split: int = 0) -> ImageTable:
 
 
 def _read_camera(source: FileSource, folder: str) -> dict[int, str]:
-    """Path of each person's one image from one camera."""
+    """Return the path of each person's one image from one camera."""
     paths: dict[int, str] = {}
     for path, match in parse_folder(source, folder, NAME, EXAMPLE):
         person = int(match[1])
