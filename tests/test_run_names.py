@@ -29,7 +29,7 @@ DEFAULT = Run(
 # take the change back and set the new value where runs are made. If it fails because a setting was added whose default
 # does what was done before, write the new digest here; the test of golden names below must pass as it is.
 DEFAULTS = {
-    Augmentation: "e29289e4d1ce1eda",
+    Augmentation: "6bc7adcc09d9b08d",
     DataSettings: "128a2a92d6911ff7",
     Degradation: "a3997c24908c73e7",
     EvaluationSettings: "2755487501d2bce1",
@@ -40,7 +40,7 @@ DEFAULTS = {
     PSHRNetSettings: "1aa66e276c19b299",
     Schedule: "04761a590f205662",
     VDSRSettings: "9b5fb49d314a91f0",
-    Run: "b7821b688797f3a7",
+    Run: "6b266cdb361c33d5",
 }
 
 
