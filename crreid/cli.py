@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from crreid.bench.command import bench
+from crreid.bench.bench import bench
 from crreid.data.datasets import DATASETS, find_dataset
 from crreid.data.degradation import Degradation
 from crreid.data.mlr import mlr, write_manifest

@@ -126,7 +126,7 @@ class Absent:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Absent())
-import crreid.bench.command, crreid.cli
+import crreid.bench.bench, crreid.cli
 from crreid.study.progress import ProgressLine
 ProgressLine(Path(sys.argv[1]))("a line of progress")
 crreid.cli.main(["train", "--row", "none"])

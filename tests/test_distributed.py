@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from crreid.study.speed import random_batch
 from filelock import FileLock
 from timm.layers import BatchNormAct2d
 from torch import Tensor, distributed, nn
 
 from crreid import runs
+from crreid.bench.cost import random_batch
 from crreid.data.augmentation import Augmentation
 from crreid.data.pairs import PairBatch, PairDataset
 from crreid.data.pixels import PixelCache

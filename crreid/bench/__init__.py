@@ -1,1 +1,1 @@
-"""The benchmark: the authors' recipe as anyone would write it against the one of this package, on the same machine."""
+"""Speed and cost: the benchmark against the plain recipe, what networks and methods cost, and recorded timings."""

@@ -4,9 +4,9 @@ import contextlib
 
 import pytest
 import torch
-from crreid.study.speed import random_batch, untrained
 from torch import nn
 
+from crreid.bench.cost import random_batch, untrained
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.methods.method import Method, Player, parameter_group

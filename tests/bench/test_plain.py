@@ -5,21 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader
 
-from crreid.bench.measurements import ranking_problem
+from crreid.bench.bench import ranking_problem
 from crreid.bench.plain import (
     PlainPairs,
     PlainStep,
-    PlainTestImages,
-    plain_embeddings,
-    plain_loader,
+    _degraded,
+    _tensor,
+    on_device,
     plain_scores,
     with_plain_attention,
 )
 from crreid.data.augmentation import Augmentation
 from crreid.data.degradation import Degradation
-from crreid.data.pairs import PairBatch, PairDataset, PairLoader
+from crreid.data.pairs import PairDataset, PairLoader
 from crreid.data.pixels import PixelCache
 from crreid.data.sampler import IdentitySampler
 from crreid.errors import InputError
@@ -39,11 +41,11 @@ SIZE = (64, 32)
 
 @pytest.fixture
 def pairs(table_maker, tmp_path):
-    """Training table with rates, its pairs and a reader of decoded pixels."""
+    """Training table with rates, and its pairs."""
     table = table_maker(height=50, width=30).with_role("train")
     table = table.with_rates(np.resize([1.0, 2.0, 3.0, 4.0], len(table)))
     pixels = PixelCache(table, tmp_path)
-    return table, PairDataset(table, pixels, SIZE, Augmentation(padding=3), seed=1), pixels.read
+    return table, PairDataset(table, pixels, SIZE, Augmentation(padding=3), seed=1)
 
 
 def built(identities: int) -> Method:
@@ -59,22 +61,23 @@ def sampler_of(dataset: PairDataset) -> IdentitySampler:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_loader_makes_the_batches_that_lie_on_the_device(pairs, workers) -> None:
-    table, dataset, read = pairs
+def test_the_loader_makes_the_batches_of_the_fast_path(pairs, workers) -> None:
+    table, dataset = pairs
     sampler = sampler_of(dataset)
-    loaded = list(plain_loader(PlainPairs(dataset, table, read), sampler, CPU, workers))
-    resident = list(PairLoader(dataset, sampler, CPU))
-    assert len(loaded) == len(resident) > 1
-    for plain, fast in zip(loaded, resident, strict=True):
-        for tensor, expected in zip(plain, vars(fast).values(), strict=True):
-            assert torch.equal(tensor.to(expected.dtype), expected)
-        assert plain[0].is_contiguous()
+    loaded = list(DataLoader(PlainPairs(dataset, table), batch_sampler=sampler, num_workers=workers))
+    fast = list(PairLoader(dataset, sampler, CPU))
+    assert len(loaded) == len(fast) > 1
+    for plain, batch in zip(loaded, fast, strict=True):
+        for name, expected in vars(batch).items():
+            assert plain[name].dtype == expected.dtype
+            assert torch.equal(plain[name], expected)
+        assert plain["high"].is_contiguous()
 
 
 def test_other_filters_are_refused(pairs) -> None:
-    table, dataset, read = pairs
+    table, dataset = pairs
     with pytest.raises(InputError, match="default filters only"):
-        PlainPairs(dataset, replace(table, degradation=Degradation(shrink="box")), read)
+        PlainPairs(dataset, replace(table, degradation=Degradation(shrink="box")))
 
 
 @pytest.mark.parametrize("rectified", [True, False])
@@ -101,7 +104,7 @@ def test_plain_attention_shares_parameters_and_computes_the_same(rectified) -> N
 
 def test_fast_steps_in_full_precision_are_the_plain_ones(pairs) -> None:
     """In float64: a fresh network multiplies a difference by a hundred a step, so that float32 shows one step only."""
-    table, dataset, read = pairs
+    table, dataset = pairs
     sampler, curves = sampler_of(dataset), {}
     for double in (False, True):
         for plain in (True, False):
@@ -111,8 +114,7 @@ def test_fast_steps_in_full_precision_are_the_plain_ones(pairs) -> None:
             if plain:
                 with_plain_attention(method)
                 step = PlainStep(method, Schedule(), CPU, autocast=False)
-                loader = plain_loader(PlainPairs(dataset, table, read), sampler, CPU, 0)
-                batches = [PairBatch(**dict(zip(PairBatch.__annotations__, batch, strict=True))) for batch in loader]
+                batches = list(on_device(DataLoader(PlainPairs(dataset, table), batch_sampler=sampler), CPU))
             else:
                 step = TrainingStep(method, Schedule(precision="fp32"), CPU)
                 batches = list(PairLoader(dataset, sampler, CPU))
@@ -129,13 +131,19 @@ def test_fast_steps_in_full_precision_are_the_plain_ones(pairs) -> None:
 
 
 def test_descriptors_are_those_of_the_fast_path(pairs, tmp_path) -> None:
-    table, dataset, read = pairs
+    table, dataset = pairs
     method = built(dataset.identities)
     pixels = PixelCache(table, tmp_path)
     fast = embed_table(method, table, pixels, SIZE, flip=True, device=CPU, precision="fp32")
-    with_plain_attention(method)
-    images = PlainTestImages(table, read, SIZE)
-    plain = plain_embeddings(method, images, CPU, autocast=False, workers=0)
+    with_plain_attention(method).eval()
+    images = torch.stack(
+        [
+            _tensor(_degraded(Image.fromarray(table.source.read(path)), rate, SIZE))
+            for path, rate in table.rows[["path", "rate"]].itertuples(index=False)
+        ]
+    )
+    with torch.no_grad():
+        plain = sum(method.embed(each, torch.ones(len(each))) for each in (images, images.flip(3)))
     assert torch.allclose(plain, fast, rtol=1e-3, atol=1e-4)
 
 
@@ -143,7 +151,6 @@ def test_scores_of_a_full_sort_are_those_of_multi_shot() -> None:
     distances, labels = ranking_problem(60, 400)
     assert all(len(np.unique(row)) == len(row) for row in distances)
     plain, scores = plain_scores(distances, labels), multi_shot(distances, labels)
-    fast = scores[scores["rate"].isna()].set_index("metric")["value"]
-    assert 0 < plain.map_trapezoid < plain.map_hit < 1
-    assert list(plain.ranks.values()) == pytest.approx([fast[f"rank{rank}"] for rank in plain.ranks])
-    assert (plain.map_hit, plain.map_trapezoid) == pytest.approx((fast["map_hit"], fast["map_trapezoid"]))
+    fast = scores[scores["rate"].isna()].set_index("metric")["value"].to_dict()
+    assert 0 < plain["map_trapezoid"] < plain["map_hit"] < 1
+    assert plain == pytest.approx(fast)

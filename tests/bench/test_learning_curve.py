@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
-from crreid.bench.plain import PlainPairs, PlainStep, plain_loader, with_plain_attention
+from crreid.bench.plain import PlainPairs, PlainStep, on_device, with_plain_attention
 from crreid.data.augmentation import Augmentation
 from crreid.data.datasets import DATASETS
 from crreid.data.mlr import mlr
@@ -61,7 +62,7 @@ def learn(data: PreparedData, *, plain: bool) -> tuple[np.ndarray, float]:
     if plain:
         with_plain_attention(method)
         plain_step = PlainStep(method, schedule, CPU, autocast=False)
-        loader = plain_loader(PlainPairs(dataset, data.train, data.pixels.read), sampler, CPU, 0)
+        loader = DataLoader(PlainPairs(dataset, data.train), batch_sampler=sampler)
     else:
         method.to(memory_format=torch.channels_last)
         step, batches = TrainingStep(method, schedule, CPU), PairLoader(dataset, sampler, CPU)
@@ -69,7 +70,7 @@ def learn(data: PreparedData, *, plain: bool) -> tuple[np.ndarray, float]:
         sampler.set_epoch(epoch)
         if plain:
             plain_step.set_learning_rate(rate())
-            history += [list(losses.values()) for losses in plain_step.epoch(loader)]
+            history += [list(plain_step(batch).values()) for batch in on_device(loader, CPU)]
         else:
             step.set_learning_rate(rate())
             history += [losses.tolist() for losses in map(step, batches)]

@@ -1,0 +1,82 @@
+"""Timings as records: measured once, kept with their machine, and shown from then on.
+
+Two timings of the same work differ from moment to moment. A notebook that measured whenever it is rendered would change
+its tables each time, and by what else the machine did. So a timing lies in `results/timings/<digest>.json`, named by
+what was timed; it is measured again only with `force`, or after the file was deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crreid.errors import InputError
+from crreid.files import write_atomically
+from crreid.provenance import provenance, time_stamp
+from crreid.settings import digest_of
+
+__all__ = ["timing"]
+
+
+def timing(
+    what: Mapping[str, Any],
+    results_dir: Path,
+    measure: Callable[[], Mapping[str, Any]],
+    *,
+    device: torch.device,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Return a recorded timing, or measure and record it, on one thread of the CPU.
+
+    One thread, because several wait for each other at every barrier as soon as anything else runs on the machine.
+
+    Args:
+        what: What is timed, as plain JSON; it names the record. The machine is not part of it: a timing that was
+            recorded elsewhere is shown, and says where.
+        results_dir: Holds `timings/`.
+        measure: Returns the numbers by name, as plain JSON; called only where nothing is recorded.
+        device: Where `measure` computes.
+        force: Measure again what is recorded.
+
+    Returns:
+        The numbers, with `device` (its name), `threads` and `started` (date and time, UTC).
+
+    Raises:
+        InputError: The file is damaged or cannot be written.
+    """
+    what = json.loads(json.dumps(what))
+    file = results_dir / "timings" / f"{digest_of(what)}.json"
+    if force or not file.exists():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            values = dict(measure())
+        finally:
+            torch.set_num_threads(threads)
+        machine = provenance(device) | {"threads": 1, "started": time_stamp()}
+        content = {"format": 1, "digest": digest_of(what), "what": what, "values": values, "machine": machine}
+        content = json.loads(json.dumps(content)) | {"checksum": _checksum(content)}
+        write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    found = _read(file, what)
+    recorded: dict[str, Any] = found["values"]
+    return recorded | {name: found["machine"][name] for name in ("device", "threads", "started")}
+
+
+def _read(file: Path, what: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
+        checksum = content.pop("checksum")
+        if checksum != _checksum(content) or content["what"] != what:
+            raise ValueError("its content does not fit its checksum or its name")
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise InputError(f"{file}: not a timing of crreid ({error}); delete it to measure again") from error
+    return content
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
