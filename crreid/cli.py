@@ -1,51 +1,76 @@
-"""The command line: `crreid data describe`, `crreid data mlr`, `crreid train`, `measure`, `study` and `bench`."""
+"""The command line. Heavy packages are imported by the commands that need them: help and typos answer at once."""
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from crreid.bench.bench import bench
-from crreid.data.datasets import DATASETS, find_dataset
-from crreid.data.degradation import Degradation
-from crreid.data.mlr import mlr, write_manifest
-from crreid.data.prepare import data_settings, load_table
-from crreid.data.table import ImageTable
-from crreid.distributed import wait_for_first_to_fail
-from crreid.errors import InputError
-from crreid.rows import loss_ablation_rows, state_of_the_art_rows
-from crreid.runs import measure_together
-from crreid.starting_weights import NO_FILES, weights_entries
-from crreid.study.items import find_items
-from crreid.study.plan import plan_study
-from crreid.study.session import open_session
-from crreid.study.worklist import work_through
+from crreid.errors import InputError, did_you_mean
 
 __all__ = ["main"]
 
-Dataset = Annotated[str, tyro.conf.Positional]
+PROFILES = Literal["smoke", "quick", "reduced", "paper", "printed", "released"]
+DATASETS = ("synthetic", "market-1501", "dukemtmc-reid", "cuhk03", "cuhk03-new", "viper", "caviar", "own")
+
+DataSet = Annotated[str, tyro.conf.Positional]
+Tables = Annotated[tuple[str, ...], tyro.conf.Positional]
 
 
-def describe(dataset: Dataset, /, root: Path | None = None, split: int = 0) -> None:
-    """Counts images, identities and cameras of a data set.
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What to train, and where.
+
+    Attributes:
+        rows: Rows of the tables, e.g. PS-HRNet; none = all.
+        profile: Size of networks, images and schedule.
+        dataset: Data set, with mlr- before its name for the cross-resolution build.
+        data_root: Folder or file of the data set; none for built-in data.
+        seeds: Random seeds; every row is trained once per seed.
+        weights: Start of the backbones: random, timm, a local file, or e.g. resnet50=FILE.
+        device: auto, cpu or cuda.
+        results_dir: Where results go; the checkout's results by default.
+        force: Train again what is recorded.
+        list_only: Run nothing; show rows, what is recorded, what is missing, and how long each took.
+    """
+
+    rows: tuple[str, ...] = ()
+    profile: PROFILES = "quick"
+    dataset: str = "mlr-synthetic"
+    data_root: str = ""
+    seeds: tuple[int, ...] = (0,)
+    weights: str = "random"
+    device: str = "auto"
+    results_dir: str = ""
+    force: tyro.conf.FlagCreatePairsOff[bool] = False
+    list_only: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
+
+
+def describe(dataset: DataSet, /, root: Path | None = None, split: int = 0) -> None:
+    """Count the images, identities and cameras of a data set.
 
     Args:
-        dataset: A name of the catalogue, e.g. market-1501; with mlr- before it, its cross-resolution build.
-        root: Folder or file of the data set; none for synthetic.
-        split: Of the data sets that have several.
+        dataset: Its name, e.g. market-1501; with mlr- before it, its cross-resolution build.
+        root: Folder or file of the data set; none for built-in data.
+        split: Number of the split, for data sets that have several.
     """
-    settings = replace(data_settings(dataset), split=split)
-    _print_table(load_table(settings, root))
+    _check_dataset(dataset)
+    from crreid.data.prepare import data_settings, load_table
+
+    _print_table(load_table(replace(data_settings(dataset), split=split), root))
 
 
-def build_mlr(
-    dataset: Dataset,
+def mlr(
+    dataset: DataSet,
     /,
     out: Path,
     root: Path | None = None,
@@ -62,235 +87,243 @@ def build_mlr(
     jpeg_quality: int | None = None,
     seed: int = 0,
 ) -> None:
-    """Builds the cross-resolution (MLR) version of a data set and writes its manifest.
+    """Build the cross-resolution (MLR) version of a data set and write its manifest.
 
     Args:
-        dataset: A name of the catalogue, e.g. market-1501.
-        out: The manifest, a CSV.
+        dataset: Its name, e.g. market-1501.
+        out: The manifest, a CSV file.
         root: Folder or file of the data set.
-        split: Of the data sets that have several.
-        camera: Cameras made low resolution; none = the data set's default.
-        rates: Low-resolution images are shrunk by one of these.
-        per: Draw a rate an image, in equal shares, or one a camera.
+        split: Number of the split, for data sets that have several.
+        camera: Low-resolution cameras; none = the data set's default.
+        rates: Downsampling rates of low-resolution images.
+        per: Draw a rate per image, in equal shares, or per camera.
         train: Training images that get a low-resolution version: all, those of the cameras, or none.
         official_queries: Whether the official query images take part; default as recommended for the data set.
         distractors: Keep distractors in the gallery.
-        shrink: Filter that makes an image small: nearest, box, bilinear, bicubic or lanczos.
-        enlarge: Filter that enlarges it again.
-        antialias: Low-pass filter before shrinking.
-        jpeg_quality: Encode small images as JPEG once.
-        seed: Of the draw of rates.
+        shrink: Filter for downsampling: nearest, box, bilinear, bicubic or lanczos.
+        enlarge: Filter for upsampling.
+        antialias: Low-pass filter before downsampling.
+        jpeg_quality: Encode downsampled images as JPEG once.
+        seed: Seed for drawing the rates.
     """
+    _check_dataset(dataset)
+    from crreid.data.datasets import find_dataset
+    from crreid.data.degradation import Degradation
+    from crreid.data.mlr import mlr as build
+    from crreid.data.mlr import write_manifest
+
     entry = find_dataset(dataset)
-    table, settings = entry.read(root, split=split), entry.mlr
-    filters = Degradation(shrink=shrink, enlarge=enlarge, antialias=antialias, jpeg_quality=jpeg_quality)
     settings = replace(
-        settings,
-        cameras=camera or settings.cameras,
+        entry.mlr,
+        cameras=camera or entry.mlr.cameras,
         rates=rates,
         per=per,
         train=train,
-        official_queries=settings.official_queries if official_queries is None else official_queries,
+        official_queries=entry.mlr.official_queries if official_queries is None else official_queries,
         distractors=distractors,
-        degradation=filters,
+        degradation=Degradation(shrink=shrink, enlarge=enlarge, antialias=antialias, jpeg_quality=jpeg_quality),
         seed=seed,
     )
-    built = mlr(table, settings)
+    built = build(entry.read(root, split=split), settings)
     digest = write_manifest(built, settings, out)
     _print_table(built)
     print(f"{len(built.with_role('query')):,} queries, {len(built.with_role('gallery')):,} gallery images")
     print(f"{out}: sha256 {digest}")
 
 
-def train(
-    profile: str = "quick",
-    dataset: str = "mlr-synthetic",
-    data_root: str = "",
-    row: str = "SR+ID+PS",
-    seed: int = 0,
-    device: str = "auto",
-    weights: str = "random",
-    results_dir: str = "",
-    force: bool = False,
-) -> None:
-    """Trains and tests one row of Table I or II, its teacher first; PS-HRNet itself by default.
-
-    Several GPUs or machines train together where `torchrun --nproc-per-node N -m crreid train` starts this; the folder
-    `runs` must be one that all machines share.
-
-    Args:
-        profile: smoke, quick, reduced or paper.
-        dataset: E.g. mlr-synthetic, mlr-market-1501.
-        data_root: Folder or file of the data set.
-        row: Its name in the table, e.g. HRNet-ReID-H alone, SR+ID, CAD-Net, LRAR.
-        seed: Of everything random.
-        device: auto, cpu or cuda.
-        weights: Start of the backbone: random, timm, or a local file.
-        results_dir: Where the record goes.
-        force: Train again what is on record.
-    """
-    session = open_session(
-        "train",
-        profile=profile,
-        dataset=dataset,
-        data_root=data_root,
-        device=device,
-        seeds=(seed,),
-        weights=weights,
-        results_dir=results_dir,
-        force=force,
-    )
-    tables = (loss_ablation_rows, state_of_the_art_rows)
-    rows = {name: run for of in tables for name, run in of(session.profile, seed=seed, weights=session.weights).items()}
-    if row not in rows:
-        raise InputError(f"unknown row {row!r}; expected one of {', '.join(rows)}")
-    record = measure_together(rows[row], session.workspace)
-    if record is None:  # the first of several processes tests
-        return
-    for metric in ("rank1", "rank5", "rank10", "map_hit", "map_trapezoid"):
-        print(f"{metric:14s} {record.score(metric):6.2f} %")
-    print(f"record {session.workspace.record_file(rows[row])}")
-
-
-def study(
-    profile: str = "quick",
-    dataset: str = "mlr-synthetic",
-    data_root: str = "",
-    only: tuple[str, ...] = (),
-    rows: tuple[str, ...] = (),
-    seeds: tuple[int, ...] = (),
-    device: str = "auto",
-    weights: str = "random",
-    results_dir: str = "",
-    force: bool = False,
-    jobs: int = 1,
-    plan: Annotated[bool, tyro.conf.arg(name="list")] = False,
-) -> None:
-    """Runs the notebooks and renders their tables and figures below results/.
-
-    Args:
-        profile: smoke, quick, reduced or paper.
-        dataset: E.g. mlr-synthetic, mlr-market-1501.
-        data_root: Folder or file of the data set.
-        only: Notebooks to run; none = all.
-        rows: Rows to measure and show, of notebooks that take the choice: Table I and unseen resolutions; none = all.
-        seeds: Trainings of every row.
-        device: auto, cpu or cuda.
-        weights: Start of the backbones: random, timm, or a local file.
-        results_dir: Where results go.
-        force: Train again what is on record.
-        jobs: Notebooks at a time; several share the processor's cores. The last bits of a training on a processor
-            depend on how many threads it has.
-        plan: Run nothing; say which runs are on record and what the missing ones will cost on this machine.
-    """
-    from crreid.study.runner import run_study  # here: machines that only train have no notebooks
-
-    parameters: dict[str, Any] = {"profile": profile, "dataset": dataset, "device": device, "seeds": list(seeds)}
-    parameters["weights"] = _absolute_weights(weights)
-    parameters["data_root"] = str(Path(data_root).expanduser().resolve()) if data_root else ""
-    if results_dir:
-        parameters["results_dir"] = str(Path(results_dir).expanduser().resolve())
-    items = find_items(only)
-    if plan:
-        print(plan_study(items, open_session("study", **parameters), rows).report())
-        return
-    if rows:
-        parameters["rows"] = list(rows)
-    summary = run_study(items, parameters, force=force, jobs=jobs)
-    failed = [outcome for outcome in summary.outcomes if outcome.problem]
-    for outcome in summary.outcomes:
-        print(f"{'FAILED' if outcome.problem else 'ok':6s} {outcome.seconds:7.1f} s  {outcome.item.name}")
-    print(summary)
-    if failed:
-        first = failed[0]
-        raise InputError(
-            f"{len(failed)} of {len(summary.outcomes)} notebooks failed: {first.item.name} {first.problem}"
-        )
-
-
-def measure(
-    only: tuple[str, ...] = (),
-    rows: tuple[str, ...] = (),
-    profile: str = "quick",
-    dataset: str = "mlr-synthetic",
-    data_root: str = "",
-    seeds: tuple[int, ...] = (),
-    device: str = "auto",
-    weights: str = "random",
-    results_dir: str = "",
+def run(
+    tables: Tables = (),
+    /,
+    choice: Choice = Choice(),
     minutes: float = math.inf,
+    verbose: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
-    """Trains and tests what notebooks will ask for and no record holds; needs none of the notebooks' packages.
+    """Train and evaluate rows of tables; each run leaves a record.
 
-    Run again, it goes on where it ended: a finished run has its record, an interrupted one its last epoch.
+    Recorded runs are not trained again, those that another process is working on are left to it. An interrupted
+    training continues after its last epoch. On several GPUs: torchrun --nproc-per-node 2 -m crreid run TABLE ...
 
     Args:
-        only: Notebooks whose rows are wanted, the most wanted first; none = all.
-        rows: Rows of those; none = all.
-        profile: smoke, quick, reduced or paper.
-        dataset: E.g. mlr-synthetic, mlr-market-1501.
-        data_root: Folder or file of the data set.
-        seeds: Trainings of every row.
-        device: auto, cpu or cuda.
-        weights: Start of the backbones: random, timm, or a local file.
-        results_dir: Where records go.
-        minutes: Begin no run that, by the estimate, would end later.
+        tables: Notebooks whose rows are wanted, the most wanted first; none = all.
+        choice: What to train.
+        minutes: Start no run that would take longer than what is left of these, by the most similar recorded run.
+        verbose: Print the losses of every training.
     """
-    session = open_session(
-        "measure",
-        profile=profile,
-        dataset=dataset,
-        data_root=data_root,
-        device=device,
-        seeds=seeds,
-        weights=weights,
-        results_dir=results_dir,
-    )
-    items = [item for name in only for item in find_items((name,))] or find_items(())
-    plan = plan_study(items, session, rows)
-    print(plan.report())
-    done = work_through(plan, minutes=minutes)
-    print(done)
-    if done.failed:
-        name, problem = next(iter(done.failed.items()))
-        raise InputError(f"{len(done.failed)} runs failed, {name} first: {problem}")
+    opened = _open(tables, choice)
+    if not opened:
+        return
+    from crreid.distributed import process_group
+    from crreid.runs import forget
+    from crreid.study.measure import measure_all
+    from crreid.study.runner import named_runs, time_left
+
+    runs = [each for _, _, each in named_runs(opened)]
+    rows = {each.digest: row for _, row, each in reversed(named_runs(opened))}
+    workspace = replace(opened[0].workspace, report=print) if verbose else opened[0].workspace
+
+    def tell(ended: Any, result: Any, ahead: int, seconds: float | None) -> None:
+        outcome = f"failed: {result}" if isinstance(result, Exception) else f"rank-1 {result.score('rank1'):.1f} %"
+        to_come = f"{ahead} runs to come{time_left(seconds)}"
+        print(f"{rows[ended.digest]} (seed {ended.seed}): {outcome}; {to_come}", flush=True)
+
+    with process_group(choice.device) as together:
+        if choice.force:
+            forget(runs, workspace)
+        work = measure_all(runs, workspace, minutes=minutes, wait_for_others=False, tell=tell)
+    if together.rank == 0:
+        counts = {"measured": work.measured, "failed": work.failed, "left for want of time": work.left}
+        counts |= {"measured by another process": work.elsewhere}
+        before = len(work.records) - len(work.measured)
+        print(", ".join([f"{len(some)} runs {what}" for what, some in counts.items()]) + f", {before} recorded before")
+        print(f"records in {workspace.results_dir / 'records'}, weights in {workspace.runs_dir}")
+    if work.failed:
+        digest, error = next(iter(work.failed.items()))
+        raise InputError(f"{len(work.failed)} runs failed, {rows[digest]} first: {error}")
 
 
-def _absolute_weights(text: str) -> str:
-    """The parameter `weights` with absolute paths: notebooks run in another folder."""
-    entries = [
-        (name, value if value in NO_FILES else str(Path(value).expanduser().resolve()))
-        for name, value in weights_entries(text)
-    ]
-    return ",".join(f"{name}={value}" if name else value for name, value in entries)
+def study(tables: Tables = (), /, choice: Choice = Choice(), jobs: int = 1) -> None:
+    """Run notebooks: their tables and figures, and the pages that show them, go below results/.
+
+    Args:
+        tables: Notebooks to run; none = all.
+        choice: What to train and show.
+        jobs: Notebooks at a time.
+    """
+    if jobs < 1:
+        raise InputError(f"jobs must be at least 1, not {jobs}")
+    opened = _open(tables, choice)
+    if not opened:
+        return
+    from crreid.study.runner import run_study
+
+    summary = run_study(opened, _parameters(choice), jobs=jobs)
+    for sentence in summary.left_out:
+        print(sentence)
+    print(f"{len(summary.work.measured)} runs measured, {len(opened)} notebooks run: {opened[0].folder}")
+    failed = [f"{item} {problem}" for item, problem in summary.problems.items() if problem]
+    if failed:
+        raise InputError(f"{len(failed)} of {len(opened)} notebooks failed: {failed[0]}")
+
+
+def bench(
+    size: Literal["paper", "quick", "smoke"] = "quick",
+    device: str = "auto",
+    repeats: int = 3,
+    threads: int = 1,
+    out: str = "results/bench",
+) -> None:
+    """Time training and evaluation of PS-HRNet against a straightforward baseline.
+
+    Args:
+        size: paper (256 x 128, HRNet-W32, VDSR-CA of 20 layers), quick (that profile's networks) or smoke (for tests).
+        device: auto, cpu or cuda.
+        repeats: Processes per recipe; their median counts.
+        threads: CPU threads of each process. More than one gives true ratios only on a machine that does nothing else.
+        out: Folder of the CSV, `<device>-<size>.csv`.
+    """
+    from crreid.bench.bench import bench as time_this_machine
+
+    time_this_machine(size, device, repeats, threads, out)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: prints one sentence and exits with status 2 on input that cannot be used.
+    """Run a command; print one sentence and exit with status 2 on input that cannot be used.
 
     Args:
         arguments: Those after the program's name; None = of this process.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    commands: dict[str, Callable[..., None]] = {"train": train, "measure": measure, "study": study, "bench": bench}
-    program = "crreid"
-    if arguments[:1] == ["data"]:
-        commands, program, arguments = {"describe": describe, "mlr": build_mlr}, "crreid data", arguments[1:]
-    elif arguments[:1] in (["-h"], ["--help"], []):
-        print(
-            "crreid data {describe,mlr}, crreid train, crreid measure, crreid study, crreid bench: see each with --help"
-        )
-        print(f"data sets: {', '.join(DATASETS)}")
+    words = sys.argv[1:] if arguments is None else arguments
+    name = " ".join(words[: 2 if words[:1] == ["data"] else 1])
+    if words[:1] == ["--version"]:
+        print(f"crreid {version('crreid')}")
+        return
+    if name in ("", "-h", "--help", "data", "data -h", "data --help"):
+        print(_help())
         return
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog=program, args=arguments)
+        if name not in COMMANDS:
+            raise InputError(f"there is no command {name!r}{did_you_mean(name, COMMANDS)}")
+        tyro.cli(
+            COMMANDS[name],
+            prog=f"crreid {name}",
+            args=words[len(name.split()) :],
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
     except InputError as error:
-        wait_for_first_to_fail()
+        if int(os.environ.get("RANK", "0")) > 0:  # torchrun ends the others before they say it again
+            time.sleep(5)
         print(f"crreid: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    except KeyboardInterrupt:
+        print("crreid: interrupted; the next call continues where this one stopped", file=sys.stderr, flush=True)
+        os._exit(130)  # the processes that it started end with it
 
 
-def _print_table(table: ImageTable) -> None:
+COMMANDS: dict[str, Callable[..., None]] = {
+    "data describe": describe,
+    "data mlr": mlr,
+    "run": run,
+    "study": study,
+    "bench": bench,
+}
+
+
+def _help() -> str:
+    """Return what each command does, and the tables, profiles and data sets that there are."""
+    lines = ["usage: crreid COMMAND ..., see crreid COMMAND --help", "", "commands:"]
+    lines += [f"  {name:15s} {(of.__doc__ or '').partition('.')[0]}" for name, of in COMMANDS.items()]
+    lines += ["", "tables of `run` and `study`, each a notebook (--list shows their rows):"]
+    lines += [f"  {name:32s} {title}" for name, title in _notebooks().items()]
+    return "\n".join([*lines, "", f"profiles:  {', '.join(get_args(PROFILES))}", f"data sets: {', '.join(DATASETS)}"])
+
+
+def _notebooks() -> dict[str, str]:
+    """Return the first line of each notebook of the checkout; nothing where there is no checkout."""
+    found = {}
+    for file in sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")):
+        source = json.loads(file.read_text(encoding="utf8"))["cells"][0]["source"]
+        found[file.stem] = "".join(source).partition("\n")[0].lstrip("# ")
+    return found
+
+
+def _open(tables: tuple[str, ...], choice: Choice) -> list[Any]:
+    """Return the studies of some tables; with `list_only` print what is recorded, and return none."""
+    names = _notebooks()
+    for table in tables:  # before anything heavy is imported
+        if names and table not in names:
+            raise InputError(f"there is no table {table!r}{did_you_mean(table, names)}")
+    _check_dataset(choice.dataset)
+    os.environ["CRREID_DEVICE"] = choice.device
+    if choice.results_dir:
+        os.environ["CRREID_RESULTS"] = str(Path(choice.results_dir).expanduser().resolve())
+    from crreid.study.runner import listing, studies
+
+    opened = studies(tables, choice.rows, force=choice.force, **_parameters(choice))
+    if choice.list_only:
+        print(listing(opened))
+    return [] if choice.list_only else opened
+
+
+def _parameters(choice: Choice) -> dict[str, Any]:
+    """Return the parameters of a notebook, paths made absolute: notebooks run in another folder."""
+    from crreid.starting_weights import NO_FILES, weights_entries
+
+    weights = [
+        (f"{name}=" if name else "") + (value if value in NO_FILES else str(Path(value).expanduser().resolve()))
+        for name, value in weights_entries(choice.weights)
+    ]
+    root = str(Path(choice.data_root).expanduser().resolve()) if choice.data_root else ""
+    named = {"profile": choice.profile, "dataset": choice.dataset, "data_root": root, "seeds": list(choice.seeds)}
+    return named | {"weights": ",".join(weights)}
+
+
+def _check_dataset(name: str) -> None:
+    """Refuse an unknown name before anything heavy is imported."""
+    if name.removeprefix("mlr-") not in DATASETS:
+        raise InputError(f"there is no data set {name!r}{did_you_mean(name, DATASETS)}")
+
+
+def _print_table(table: Any) -> None:
     print(f"{table.name} ({table.source.location}), digest {table.digest}")
     print(table.describe().to_string(index=False))
     for note in table.notes:

@@ -1,6 +1,9 @@
 """The one exception that users are meant to read."""
 
-__all__ = ["InputError"]
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+__all__ = ["InputError", "did_you_mean"]
 
 
 class InputError(ValueError):
@@ -8,3 +11,16 @@ class InputError(ValueError):
 
     The command line prints the sentence and exits with status 2; everything else lets it pass.
     """
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: the names that there are, and the one that is like it."""
+    known = list(names)
+
+    def likeness(other: str) -> float:
+        beginnings = (other, other[: len(name)])  # most who mistype a long name have not written it to its end
+        return max(SequenceMatcher(None, name.lower(), each.lower()).ratio() for each in beginnings)
+
+    close = max(known, key=likeness, default="")
+    hint = f"; did you mean {close!r}?" if close and likeness(close) > 0.6 else ""
+    return f"; expected one of {', '.join(known)}{hint}"

@@ -1,11 +1,14 @@
-"""What a notebook works with: its parameters turned into a profile and a workspace, and a place for what it renders."""
+"""What a notebook works with: its parameters as settings and folders, its runs, and a place for its results."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,37 +16,37 @@ from matplotlib.figure import Figure
 
 from crreid.data.datasets import find_dataset, paper_name
 from crreid.data.prepare import PreparedData, prepare
-from crreid.errors import InputError
+from crreid.errors import InputError, did_you_mean
 from crreid.files import write_atomically
 from crreid.profiles import Profile, profile_settings
 from crreid.records import Record
-from crreid.rows import Rows
-from crreid.runs import Run, TrainedRun, Workspace, trained
+from crreid.rows import ITEMS, Rows, changed
+from crreid.runs import Run, TrainedRun, Workspace, forget, trained
 from crreid.starting_weights import StartingWeights
-from crreid.study.parallel import measure_all, share_of_threads
-from crreid.study.progress import ProgressLine, progress_file
+from crreid.study.measure import measure_all, one_thread
+from crreid.study.tables import shown, styled
 
-if TYPE_CHECKING:
-    from IPython.display import DisplayObject
-
-__all__ = ["Session", "default_results_dir", "open_session"]
+__all__ = ["Study", "default_results_dir", "open_study"]
 
 DOTS_PER_INCH = 120  # of PNG files
 SHOWN_PER_INCH = 104  # pixels in a notebook
 
 
-@dataclass(frozen=True, kw_only=True)
-class Session:
-    """One rendering of one item of the study.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Study:
+    """One notebook at work: where its runs come from and where its tables and figures go.
 
     Attributes:
-        item: The notebook's name, e.g. `table2_loss_ablation`.
+        item: The notebook's name, e.g. `table2_loss_ablation`; default name of its table and figure.
         dataset: E.g. `mlr-synthetic`.
         profile: Settings of all runs.
         workspace: Folders and device.
-        seeds: Every row is trained once for each.
+        seeds: Every row is trained once per seed.
         weights: Where backbones start.
-        artefacts: Files written so far.
+        rows: Names of the rows to measure and show; empty for all.
+        changes: Settings of every run that differ from the profile's, see `crreid.rows.changed`.
+        force: Train again what is recorded, once.
+        folder: Where tables and figures go: `results/<profile>/<dataset>`, or below `runs/drafts`.
     """
 
     item: str
@@ -52,157 +55,286 @@ class Session:
     workspace: Workspace
     seeds: tuple[int, ...]
     weights: StartingWeights
-    artefacts: list[Path] = field(default_factory=list)
+    rows: tuple[str, ...]
+    changes: Mapping[str, Any]
+    force: bool
+    folder: Path
+    _runs: dict[str, Run] = field(default_factory=dict)  # measured ones, by digest
+    _artefacts: dict[Path, str] = field(default_factory=dict)  # title of each file
+
+    def __repr__(self) -> str:
+        """Return one line: what is studied on what."""
+        seeds = ", ".join(map(str, self.seeds))
+        return f"{self.item}: profile {self.profile.name}, {self.dataset}, seeds {seeds}"
 
     @property
-    def folder(self) -> Path:
-        """`results/<profile>/<dataset>`."""
-        return self.workspace.results_dir / self.profile.name / self.dataset
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether the images are the built-in ones, which may be shown to anyone."""
-        return find_dataset(self.dataset).built_in
+    def paper_name(self) -> str | None:
+        """What papers call the data set, e.g. `MLR-Market-1501`; None if no paper of the study has it."""
+        return paper_name(self.dataset)
 
     @property
     def data_name(self) -> str:
-        """As a legend calls the images: the paper's name of the data set, or `synthetic images`."""
-        return "synthetic images" if self.synthetic else paper_name(self.dataset) or self.dataset
+        """What a legend calls the data set: the papers' name, or `synthetic images`."""
+        return "synthetic images" if find_dataset(self.dataset).built_in else self.paper_name or self.dataset
 
     def data(self) -> PreparedData:
-        """The tables and decoded images that all runs of the profile share."""
+        """Return the tables and decoded images that all runs of the profile share."""
         return prepare(self.profile.data, self.workspace.data_root, self.workspace.runs_dir / "pixels")
 
-    def runs(self, rows: Rows, only: Sequence[str] = ()) -> dict[str, list[Run]]:
-        """The runs of every row, one a seed; `rows` is a function of `crreid.rows`.
+    def runs(self, rows: Rows) -> dict[str, list[Run]]:
+        """Return the runs of every row, one per seed, with the notebook's choice of rows and its changes.
 
         Args:
-            rows: Of a table.
-            only: Names of rows; none for all.
+            rows: A function of `crreid.rows`, or one like them.
 
         Raises:
-            InputError: The table has no row of a name.
+            InputError: There is no row of a name that was chosen, or no setting of a name that is to be changed.
         """
-        of_seeds = [rows(self.profile, seed=seed, weights=self.weights) for seed in self.seeds]
-        for row in only:
-            if row not in of_seeds[0]:
-                raise InputError(f"{self.item} has no row {row!r}; expected some of {', '.join(of_seeds[0])}")
-        return {row: [of_seed[row] for of_seed in of_seeds] for row in of_seeds[0] if row in only or not only}
+        runs = self._per_row(rows, self.profile)
+        return {row: [changed(run, self.changes) for run in of_row] for row, of_row in runs.items()}
 
-    def measure(self, runs: dict[str, list[Run]]) -> dict[str, list[Record]]:
-        """The records of every row's runs, one a seed; what is not on record is trained, see `measure_all`."""
-        records = measure_all([run for of_row in runs.values() for run in of_row], self.workspace)
-        return {row: [records[run.digest] for run in of_row] for row, of_row in runs.items()}
+    def paper(self, rows: Rows) -> dict[str, list[Run]]:
+        """Return the same rows as the paper trains them, for `crreid.rows.reductions`; nothing is changed in them."""
+        return self._per_row(rows, profile_settings("paper", self.dataset))
+
+    def measure(self, runs: Mapping[str, Sequence[Run]]) -> dict[str, list[Record]]:
+        """Return the records of every row's runs, one per seed; what is missing is trained and evaluated.
+
+        Raises:
+            Exception: Whatever the first run that failed has raised, once the others have ended.
+        """
+        every = {run.digest: run for of_row in runs.values() for run in of_row}
+        if self.force:
+            forget([run for digest, run in every.items() if digest not in self._runs], self.workspace)
+        self._runs.update(every)
+        work = measure_all(every.values(), self.workspace)
+        for error in work.failed.values():
+            raise error
+        return {row: [work.records[run.digest] for run in of_row] for row, of_row in runs.items()}
 
     def trained(self, run: Run) -> TrainedRun:
-        """The trained method of a run, for pictures."""
-        with share_of_threads(self.workspace):
+        """Return the trained network of a run: its weights where this machine has them, else trained now."""
+        with one_thread(self.workspace):
             return trained(run, self.workspace)
 
-    def save_table(self, tidy: pd.DataFrame, shown: pd.DataFrame, name: str = "") -> None:
-        """Writes `<name>.csv` (tidy numbers) and `<name>.md` (the table as shown); the item's name by default."""
-        stem = self.folder / (name or self.item)
-        self._write(stem.with_suffix(".csv"), tidy.to_csv(index=False))
-        self._write(stem.with_suffix(".md"), shown.to_markdown(index=False, disable_numparse=True) + "\n")
+    def run_of(self, record: Record) -> Run:
+        """Return the run behind a record that `measure` returned."""
+        return self._runs[record.digest]
 
-    def save_figure(self, figure: Figure, name: str = "", *, shows_people: bool = False) -> DisplayObject:
-        """Writes `<name>.svg` and `<name>.png` and returns what the notebook displays: the file that was written.
+    def table(
+        self, table: pd.DataFrame, name: str = "", title: str = "", *, digits: int | Mapping[str, int] = 1
+    ) -> Artefact:
+        """Save a table as CSV, as it is shown, and return its display.
 
-        A figure that shows images of a data set with terms of use goes below the runs' folder, which is never
-        published, and is not displayed.
+        Args:
+            table: An index that has a name is shown, one that only counts is not.
+            name: Of the file, without suffix; the item's name by default.
+            title: Its caption; the item's title by default.
+            digits: Decimals of floats, or of some columns (the others have one).
         """
-        from IPython.display import Image, Markdown  # here: machines that only train have no notebooks
+        texts = shown(table, digits)
+        file, title = self._register(f"{name or self.item}.csv", title, self.folder)
+        write_atomically(file, texts.to_csv(index=False).encode())
+        data = {"text/html": styled(texts).to_html(), "text/plain": texts.to_string(index=False)}
+        return Artefact(data, {"crreid": {"file": file.name, "title": title}})
 
-        folder = self.folder
-        private = shows_people and not self.synthetic
-        if private:
-            folder = self.workspace.runs_dir / "private" / self.profile.name / self.dataset
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = folder / (name or self.item)
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(stem.with_suffix(".png"), dpi=DOTS_PER_INCH)
+    def figure(self, figure: Figure, name: str = "", title: str = "", *, shows_people: bool = False) -> Artefact:
+        """Save a figure as PNG and return its display: the file that was written.
+
+        A figure with images of a data set that may not be shown goes below `runs/private` and is not displayed.
+
+        Args:
+            figure: It is closed.
+            name: Of the file, without suffix; the item's name by default.
+            title: Its caption and alternative text; the item's title by default.
+            shows_people: Whether it shows images of the data set.
+        """
+        hidden = shows_people and not find_dataset(self.dataset).built_in
+        private = self.workspace.runs_dir / "private" / self.profile.name / self.dataset
+        file, title = self._register(f"{name or self.item}.png", title, private if hidden else self.folder)
+        write_atomically(
+            file, lambda stream: figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        )
+        width = round(figure.get_figwidth() * SHOWN_PER_INCH)
         plt.close(figure)  # else the notebook shows it a second time
-        self.artefacts.extend((stem.with_suffix(".svg"), stem.with_suffix(".png")))
-        if private:
-            return Markdown(f"*Images of {self.dataset} may not be published: {stem.name} is below runs/private only.*")
-        return Image(filename=str(stem.with_suffix(".png")), width=round(figure.get_figwidth() * SHOWN_PER_INCH))
+        if hidden:
+            text = f"Images of {self.dataset} may not be published: {file.name} lies below runs/private only."
+            return Artefact({"text/markdown": f"*{text}*", "text/plain": text}, {})
+        metadata = {"crreid": {"file": file.name, "title": title}, "image/png": {"width": width}}
+        return Artefact({"image/png": file.read_bytes(), "text/plain": title}, metadata)
 
-    def check_artefacts(self) -> pd.DataFrame:
-        """The files written, with their sizes; the last cell of every notebook.
+    def check(self) -> pd.DataFrame:
+        """Return the files written with their titles; the last cell of every notebook.
 
         Raises:
-            AssertionError: Nothing was written, or a file is missing or empty, or a table holds no finite number.
+            AssertionError: No table was written, or a file is missing or empty, or a table holds no number.
         """
-        assert self.artefacts, f"{self.item} wrote nothing"
-        for file in self.artefacts:
+        tables = [file for file in self._artefacts if file.suffix == ".csv"]
+        assert tables, f"{self.item} wrote no table"
+        for file in self._artefacts:
             assert file.is_file(), f"{file.name} is missing"
-            assert file.stat().st_size > 0, f"{file.name} is empty"
-            if file.suffix == ".csv":
-                numbers = pd.read_csv(file).select_dtypes("number")
-                assert numbers.notna().any(axis=None), f"{file.name} holds no finite number"
-        sizes = [(file.name, f"{file.stat().st_size / 1024:.1f} kB") for file in self.artefacts]
-        return pd.DataFrame(sizes, columns=["file", "size"])
+            assert file.stat().st_size, f"{file.name} is empty"
+        for file in tables:
+            numbers = file.read_text(encoding="utf8").partition("\n")[2]
+            assert any(character.isdigit() for character in numbers), f"{file.name} holds no number"
+        return pd.DataFrame({"file": [file.name for file in self._artefacts], "title": list(self._artefacts.values())})
 
-    def _write(self, file: Path, text: str) -> None:
-        write_atomically(file, text.encode())
-        self.artefacts.append(file)
+    def _per_row(self, rows: Rows, profile: Profile) -> dict[str, list[Run]]:
+        per_seed = [rows(profile, seed=seed, weights=self.weights) for seed in self.seeds]
+        for row in self.rows:
+            if row not in per_seed[0]:
+                raise InputError(f"{self.item} has no row {row!r}{did_you_mean(row, per_seed[0])}")
+        chosen = [row for row in per_seed[0] if not self.rows or row in self.rows]
+        return {row: [of_seed[row] for of_seed in per_seed] for row in chosen}
+
+    def _register(self, name: str, title: str, folder: Path) -> tuple[Path, str]:
+        if not title:
+            stem = name.rpartition(".")[0]
+            title = ITEMS[stem].title if stem in ITEMS else stem.replace("_", " ")
+        self._artefacts[folder / name] = title
+        return folder / name, title
 
 
-def open_session(
+class Artefact:
+    """A table or figure as a notebook displays it; the metadata of its output say which file holds it."""
+
+    def __init__(self, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Keep the representations by media type, and the metadata."""
+        self.data, self.metadata = data, metadata
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.data, self.metadata
+
+
+def open_study(
     item: str,
     *,
     profile: str = "quick",
     dataset: str = "mlr-synthetic",
     data_root: str = "",
-    device: str = "auto",
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int] | str | int = (),
     weights: str = "random",
-    results_dir: str = "",
-    force: bool = False,
-) -> Session:
-    """Turns a notebook's parameters into a session.
+    rows: Sequence[str] | str = (),
+    changes: Mapping[str, Any] | str = {},
+    force: bool | str = False,
+) -> Study:
+    """Turn a notebook's parameters into a study.
+
+    The environment names what belongs to the machine: CRREID_DEVICE (`auto`, `cpu`, `cuda`) and CRREID_RESULTS (a
+    folder; the checkout's `results` by default). Parameters that papermill passes as text are read by their type.
 
     Args:
         item: The notebook's name.
-        profile: `smoke`, `quick`, `reduced` or `paper`.
-        dataset: A data set of the catalogue, `mlr-` before it for its cross-resolution build.
+        profile: Name of a profile, e.g. `quick`; see `crreid.profiles`.
+        dataset: Name of a data set, with `mlr-` before it for its cross-resolution build.
         data_root: Folder or file of the data set; empty for built-in data.
-        device: `auto`, `cpu` or `cuda`.
-        seeds: Trainings of every row; empty for the profile's number.
+        seeds: Seeds of the trainings of every row; empty for 0.
         weights: `random`, `timm`, a local file of backbone weights, or `resnet50=FILE`: see `StartingWeights.parse`.
-        results_dir: Where results go; empty for the checkout's `results/`.
-        force: Train again what is on record.
+        rows: Rows to measure and show; empty for all.
+        changes: Settings to change in every run, e.g. `{"method.restoration_weight": 1.0, "schedule.epochs": 4}`.
+        force: Train again what is recorded.
 
     Raises:
         InputError: A value that cannot be used.
+
+    Example:
+        >>> study = open_study("table2_loss_ablation", profile="smoke")
+        >>> records = study.measure(study.runs(loss_ablation_rows))
     """
+    words = {"profile": profile, "dataset": dataset, "data_root": data_root, "weights": weights}
+    for name, value in words.items():
+        if not isinstance(value, str):
+            raise InputError(f"{name} must be text, not {value!r}")
+    only, different, again = _names(rows), _settings(changes), _truth("force", force)
     settings = profile_settings(profile, dataset)
     root = Path(data_root).expanduser().resolve() if data_root else None
+    given = os.environ.get("CRREID_RESULTS", "")
+    results = Path(given).expanduser().resolve() if given else default_results_dir()
+    start = StartingWeights.parse(weights)
+    workspace = Workspace(
+        results_dir=results,
+        runs_dir=results / "runs" if given else results.parent / "runs",
+        data_root=root,
+        device=os.environ.get("CRREID_DEVICE", "auto"),
+        weights_files=start.files,
+        report=_say_nothing,
+    )
     if settings.data.dataset == "own":  # one name for everybody's data: the table's digest tells them apart
         version = find_dataset("own").read(root).digest
         settings = replace(settings, data=replace(settings.data, version=version))
-    results = Path(results_dir).expanduser().resolve() if results_dir else default_results_dir()
-    start = StartingWeights.parse(weights)
-    runs = results / "runs" if results_dir else results.parent / "runs"
-    return Session(
+    folder = results / profile / dataset
+    if different or (only and _holds_more(folder / f"{item}.ipynb", only)):
+        folder = workspace.runs_dir / "drafts" / profile / dataset
+        print(f"rows or settings were chosen: tables and figures are drafts, below runs/drafts/{profile}/{dataset}")
+    return Study(
         item=item,
         dataset=dataset,
         profile=settings,
-        workspace=Workspace(
-            results_dir=results,
-            runs_dir=runs,
-            data_root=root,
-            device=device,
-            weights_files=start.files,
-            force=force,
-            report=ProgressLine(progress_file(runs)),
-        ),
-        seeds=tuple(seeds) or tuple(range(settings.seeds)),
+        workspace=workspace,
+        seeds=_seeds(seeds),
         weights=start,
+        rows=only,
+        changes=different,
+        force=again,
+        folder=folder,
     )
 
 
 def default_results_dir() -> Path:
-    """`results/` of the checkout that this package lies in, or of the working directory where it was installed."""
+    """Return `results` of the checkout that holds this package, else of the working directory."""
     checkout = Path(__file__).resolve().parents[2]
     return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "results"
+
+
+def _value(given: Any) -> Any:
+    """Return a parameter, read by its type where papermill passed it as text: `false`, `[0, 1]`, `{"a.b": 4}`."""
+    for read in (json.loads, ast.literal_eval) if isinstance(given, str) else ():
+        try:
+            return read(given)
+        except (ValueError, SyntaxError):
+            continue
+    return given
+
+
+def _seeds(given: Any) -> tuple[int, ...]:
+    seeds = _value(given) or []
+    seeds = [seeds] if isinstance(seeds, int) else seeds
+    if not isinstance(seeds, list | tuple) or not all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds):
+        raise InputError(f"seeds must be whole numbers of at least 0, e.g. [0, 1, 2], not {given!r}")
+    return tuple(seeds) or (0,)
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    rows = _value(given) or []
+    rows = [rows] if isinstance(rows, str) else rows
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, str) for row in rows):
+        raise InputError(f"rows must be a list of names, e.g. ['PS-HRNet'], not {given!r}")
+    return tuple(rows)
+
+
+def _settings(given: Any) -> dict[str, Any]:
+    changes = _value(given) or {}
+    if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
+        raise InputError(f"changes must be settings and values, e.g. {{'schedule.epochs': 4}}, not {given!r}")
+    return changes
+
+
+def _truth(name: str, given: Any) -> bool:
+    value = _value(given)
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false, not {given!r}")
+    return value
+
+
+def _holds_more(published: Path, rows: Sequence[str]) -> bool:
+    """Whether a notebook was published with rows that are not among these."""
+    try:
+        metadata = json.loads(published.read_text(encoding="utf8"))["metadata"]
+        before = metadata["crreid"]["rows"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return published.exists()
+    return not before or not set(before) <= set(rows)
+
+
+def _say_nothing(line: str) -> None:
+    """Take a line of a training's progress: notebooks show one bar instead."""

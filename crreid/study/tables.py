@@ -1,196 +1,306 @@
-"""From records to tables: tidy numbers for files, and the rows that a reader sees."""
+"""From records to tables: tidy scores, wide tables, and comparisons with their noise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from crreid.methods.ps_hrnet import PSHRNetSettings
-from crreid.records import Record
-from crreid.runs import Run
+from crreid.errors import InputError
 
-__all__ = [
-    "beside_published",
-    "mean_and_deviation",
-    "member_scores",
-    "provenance_table",
-    "published_table",
-    "rank1_per_rate",
-    "scores_table",
-    "tidy_scores",
-    "two_metric_values",
-]
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+    from crreid.records import Record
+    from crreid.study.session import Study
+
+__all__ = ["METRICS", "beside", "compare", "origins", "places", "provenance", "scores", "shown", "styled", "wide"]
 
 METRICS = {
     "rank1": "rank-1",
     "rank5": "rank-5",
     "rank10": "rank-10",
+    "rank20": "rank-20",
     "map_hit": "mAP (at hits)",
     "map_trapezoid": "mAP (trapezoid)",
+    "map": "mAP",
 }
+"""Headings of metrics. Papers print `mAP` and rarely say which of the two it is."""
 
-PUBLISHED_METRICS = METRICS | {"map": "mAP"}
-"""Papers rarely say which mean average precision they print."""
+HIGHER, LOWER = re.compile(r"^(?!published).*(rank-\d|mAP|SSIM|PSNR)"), re.compile(r"^(?!published).*LPIPS")
+NUMBER = re.compile(r"^[+-]?\d[\d,]*(\.\d+)?")
+BEST, SECOND, PUBLISHED = "font-weight: bold", "text-decoration: underline", "background-color: rgba(127,127,127,.12)"
 
 
-def tidy_scores(records: dict[str, list[Record]]) -> pd.DataFrame:
-    """Every score of every record, one a line.
+def scores(records: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
+    """Return every score of every record, one per line.
+
+    Args:
+        records: Records of every row, one per seed, as `Study.measure` returns them.
 
     Returns:
-        Columns row, seed, record (digest), test (`protocol` or `rate r`), protocol (`multi_shot`, `single_shot`), rate
-        (`all` or the query's), metric (rank1, rank5, rank10, map_hit, map_trapezoid), value (per cent), queries,
-        unmatched.
+        Columns row, seed, record (digest), test (`drawn`: each query at the downsampling rate that the protocol drew
+        for it; `uniform`: all queries at one rate), protocol (`multi_shot`, `single_shot`), rate (NaN: all queries),
+        metric (rank1, rank5, rank10, rank20, map_hit, map_trapezoid), value and deviation over draws (per cent, four
+        digits), queries, unmatched.
     """
-    lines = [
-        {"row": row, "seed": record.run["seed"], "record": record.digest, "test": test, "protocol": protocol} | line
+    frames = [
+        record.scores.assign(
+            row=row,
+            seed=record.seed,
+            record=record.digest,
+            value=(100 * record.scores["value"]).round(4),
+            deviation=(100 * record.scores["deviation"].astype(float)).round(4),
+        )
         for row, of_row in records.items()
         for record in of_row
-        for test, protocols in record.measured["scores"].items()
-        for protocol, scores in protocols.items()
-        for line in _lines(scores)
     ]
-    return pd.DataFrame(lines)
+    names = ["row", "seed", "record", "test", "protocol", "rate", "metric", "value", "deviation", "queries"]
+    return pd.concat(frames, ignore_index=True)[[*names, "unmatched"]]
 
 
-def scores_table(
-    tidy: pd.DataFrame, *, test: str = "protocol", protocol: str = "multi_shot", metrics: Sequence[str] = tuple(METRICS)
+def wide(
+    scores: pd.DataFrame,
+    *,
+    test: str = "drawn",
+    protocol: str = "multi_shot",
+    rate: float | None = None,
+    metrics: Sequence[str] = ("rank1", "rank5", "rank10", "map_hit", "map_trapezoid"),
+    per_rate: bool = False,
 ) -> pd.DataFrame:
-    """One row a row of the study, one column a metric: means over seeds, with the deviation where there are several.
+    """Return one line per row of the study and one column per metric, or per metric and downsampling rate.
 
     Args:
-        tidy: What `tidy_scores` returned.
-        test: `protocol` or `rate r`.
+        scores: What `scores` returned, or some lines of it.
+        test: `drawn` or `uniform`.
         protocol: `multi_shot` or `single_shot`; the latter has no mean average precision.
-        metrics: Keys of METRICS.
-    """
-    chosen = tidy[(tidy["test"] == test) & (tidy["protocol"] == protocol) & (tidy["rate"] == "all")]
-    table = chosen.pivot_table(index="row", columns="metric", values="value", aggfunc=mean_and_deviation, sort=False)
-    columns = [metric for metric in metrics if metric in table.columns]
-    return table[columns].rename(columns=METRICS).rename_axis(columns=None)
-
-
-def rank1_per_rate(tidy: pd.DataFrame, *, protocol: str = "multi_shot") -> pd.DataFrame:
-    """Rank-1 in per cent by the rate that the protocol gave the query: one row a row, one column a rate."""
-    chosen = tidy[
-        (tidy["test"] == "protocol")
-        & (tidy["protocol"] == protocol)
-        & (tidy["metric"] == "rank1")
-        & (tidy["rate"] != "all")
-    ]
-    table = chosen.pivot_table(index="row", columns="rate", values="value", aggfunc=mean_and_deviation, sort=False)
-    return table.rename(columns=lambda rate: f"rank-1 at rate {rate}").rename_axis(columns=None)
-
-
-def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Puts the published numbers of one data set before the measured columns; `-` where nothing was published.
-
-    Args:
-        measured: What `scores_table` returned.
-        published: Rows of `published_numbers` of one data set, perhaps none; methods are the table's rows.
-    """
-    table = measured.copy()
-    for position, metric in enumerate(published["metric"].unique()):
-        numbers = published[published["metric"] == metric].set_index("method")["value"]
-        texts = [f"{numbers[row]:.1f}" if row in numbers.index else "-" for row in measured.index]
-        table.insert(position, f"published {PUBLISHED_METRICS.get(metric, metric)}", texts)
-    return table
-
-
-def published_table(*numbers: pd.DataFrame) -> pd.DataFrame:
-    """Published numbers as papers print them: a row a method, `rank-1 / rank-5 / rank-10` for each data set."""
-    every = pd.concat(numbers)
-    groups = every.groupby(["method", "dataset"], sort=False)["value"]
-    joined = groups.agg(lambda values: " / ".join(f"{value:.1f}" for value in values))
-    return joined.unstack(fill_value="-").reindex(every["method"].unique()).rename_axis(index="row", columns=None)
-
-
-def mean_and_deviation(values: Iterable[Any], *, digits: int = 1) -> str:
-    """`57.1` for one value, `57.1 ± 0.4` (sample standard deviation) for several, `-` for none."""
-    numbers = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
-    if len(numbers) == 0:
-        return "-"
-    mean = f"{numbers.mean():.{digits}f}"
-    return mean if len(numbers) == 1 else f"{mean} ± {numbers.std(ddof=1):.{digits}f}"
-
-
-def two_metric_values(
-    records: dict[str, list[Record]], published: pd.DataFrame
-) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, list[float]]]]:
-    """Rank-1 and mAP of every row, published and measured, as `crreid.figures.two_metrics` draws them.
-
-    Args:
-        records: Of every row.
-        published: Rows of `published_numbers` of one data set, perhaps none.
+        rate: Rate of the queries; None = all queries of the drawn test.
+        metrics: Keys of METRICS; those that were not measured are left out.
+        per_rate: One column for each rate instead of those at `rate`.
 
     Returns:
-        By metric (rank1, map) and row: the paper's number, and those of all seeds; of our two mean average precisions
-        the trapezoid.
+        Cells `57.1`, or `57.1 ± 0.4` (mean and sample standard deviation) for several seeds, `-` for none; the index
+        `row` keeps the order of the scores.
     """
-    metrics = {"rank1": "rank1", "map": "map_trapezoid"}
-    papers: dict[str, dict[str, float | None]] = {}
-    for name in metrics:
-        chosen = published[published["metric"] == name]
-        papers[name] = {
-            row: value for row, value in zip(chosen["method"], chosen["value"], strict=True) if row in records
-        }
-    measured = {
-        name: {row: [record.score(metric) for record in of_row] for row, of_row in records.items()}
-        for name, metric in metrics.items()
-    }
-    return papers, measured
+    chosen = _chosen(scores, test, protocol)
+    chosen = chosen[chosen["metric"].isin(metrics) & (chosen["rate"].notna() if per_rate else _at(chosen, rate))]
+    chosen = chosen.assign(place=chosen["metric"].map(list(metrics).index)).sort_values(["place", "rate"])
+    heads = [_heading(*each, test) for each in zip(chosen["metric"], chosen["rate"], strict=True)]
+    cells = chosen.assign(head=heads).groupby(["row", "head"])["value"].agg(_mean_and_deviation)
+    rows = [row for row in scores["row"].unique() if row in cells.index.get_level_values("row")]
+    table = cells.unstack("head").fillna("-").loc[rows, list(dict.fromkeys(heads))]
+    return table.rename_axis(columns=None)
 
 
-def member_scores(
-    runs: dict[str, list[Run]], records: dict[str, list[Record]], published: pd.DataFrame
+def beside(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the published numbers of one data set after the measured ones, `-` where there is none.
+
+    Args:
+        table: What `wide` returned: rows are the methods of the paper.
+        published: Lines of `published_numbers` of one data set; without any the table stays as it is.
+    """
+    joined = table.copy()
+    for metric in published["metric"].unique():
+        lines = published[published["metric"] == metric]
+        values = dict(zip(lines["method"], lines["value"], strict=True))
+        if any(row in values for row in table.index):
+            heading = f"published {METRICS.get(metric, metric.upper())}"
+            joined[heading] = [f"{values[row]:.1f}" if row in values else "-" for row in table.index]
+    return joined
+
+
+def compare(
+    scores: pd.DataFrame,
+    pairs: Sequence[tuple[str, str]] = (),
+    *,
+    against: str | None = None,
+    metric: str = "rank1",
+    test: str = "drawn",
+    protocol: str = "multi_shot",
+    rate: float | None = None,
 ) -> pd.DataFrame:
-    """Rank-1 of sets of members of L_PS, one line a run, as `crreid.figures.sequence_sets` draws them.
+    """Return differences between rows with what the number of queries and seeds allows to say about them.
+
+    The noise is two standard errors of the difference: each value is a share of the queries (binomial variance; an
+    upper bound for a mean average precision), to which the variance over seeds is added where there are several. Rows
+    are asked the same queries, which makes the first part careful; one seed cannot tell the second part, so the verdict
+    says that there was one.
+
+    Args:
+        scores: What `scores` returned.
+        pairs: Rows (A, B). A pair whose rows are not both there is left out.
+        against: Compare every other row with this one; without it and without pairs, every row with the one before.
+        metric: A measured metric.
+        test: `drawn` or `uniform`.
+        protocol: `multi_shot` or `single_shot`.
+        rate: Rate of the queries; None = all queries of the drawn test.
 
     Returns:
-        Columns members (tuple of Seq1, ..., logits), value and published (not a number where the paper has none).
+        Columns A, B, A value, B value (per cent, means over seeds), difference (A - B), noise and verdict (`higher`,
+        `lower`, `within the noise`, each with `, one seed` where a row has one only).
     """
-    chosen = published[published["metric"] == "rank1"].set_index("method")["value"]
+    chosen = _chosen(scores, test, protocol)
+    chosen = chosen[_at(chosen, rate) & (chosen["metric"] == metric)]
+    rows = list(chosen["row"].unique())
+    if not pairs:
+        others = [row for row in rows if row != against]
+        pairs = [(row, against) for row in others] if against else list(zip(rows[1:], rows, strict=False))
     lines = []
-    for row, of_row in runs.items():
-        for run, record in zip(of_row, records[row], strict=True):
-            assert isinstance(run.method, PSHRNetSettings)
-            members = tuple(member.replace("seq", "Seq") for member in run.method.members)
-            lines.append({"members": members, "value": record.score("rank1"), "published": chosen.get(row, np.nan)})
-    return pd.DataFrame(lines)
+    for one, other in (pair for pair in pairs if set(pair) <= set(rows)):
+        parts = [chosen[chosen["row"] == row] for row in (one, other)]
+        (value, variance, seeds), (other_value, other_variance, other_seeds) = map(_mean_and_variance, parts)
+        difference, noise = value - other_value, 2 * math.sqrt(variance + other_variance)
+        verdict = "within the noise" if abs(difference) <= noise else "higher" if difference > 0 else "lower"
+        lines.append(
+            (one, other, value, other_value, difference, noise, verdict + ", one seed" * (1 in (seeds, other_seeds)))
+        )
+    return pd.DataFrame(lines, columns=["A", "B", "A value", "B value", "difference", "noise", "verdict"])
 
 
-def provenance_table(records: dict[str, list[Record]]) -> pd.DataFrame:
-    """Where each number comes from: one line a record."""
+def origins(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
+    """Return which network ran and where its weights started, by row: to be joined to a table of scores.
+
+    Returns:
+        Columns network and start; index `row`.
+    """
+    lines = [
+        (row, _network(study, of_row[0]), of_row[0].provenance["start"]) for row, of_row in records.items() if of_row
+    ]
+    return pd.DataFrame(lines, columns=["row", "network", "start"]).set_index("row")
+
+
+def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
+    """Return where each number comes from, one line per record.
+
+    Returns:
+        Columns row, seed, record (digest), network, start, data (as recorded, not recorded, or not available here),
+        minutes of training, measured (date), device, commit.
+    """
+    from crreid.runs import record_data_note  # here: tables of recorded numbers need no torch
+
     lines = []
     for row, of_row in records.items():
         for record in of_row:
-            origin = record.provenance
-            commit = origin["commit"][:10] or "no checkout"
+            run, tested = study.run_of(record), record.provenance["evaluation"]
             lines.append(
                 {
                     "row": row,
-                    "seed": record.run["seed"],
+                    "seed": record.seed,
                     "record": record.digest,
-                    "weights": record.run["weights"][:21],
-                    "commit": commit + (" + changes" if origin["dirty"] else ""),
-                    "device": origin["device"],
-                    "started": origin["started"][:16].replace("T", " "),
-                    "training minutes": f"{origin['training_seconds'] / 60:.1f}",
+                    "network": _network(study, record),
+                    "start": record.provenance["start"],
+                    "data": record_data_note(record, run, study.workspace),
+                    "training minutes": record.training_seconds / 60,
+                    "measured": tested["started"][:10],
+                    "device": tested["device"],
+                    "commit": (tested["commit"][:10] or "no checkout") + " + changes" * bool(tested["dirty"]),
                 }
             )
     return pd.DataFrame(lines)
 
 
-def _lines(scores: dict[str, Any]) -> list[dict[str, Any]]:
-    parts = {"all": scores["overall"]} | {f"{float(rate):g}": part for rate, part in scores["per_rate"].items()}
-    lines = []
-    for rate, part in parts.items():
-        values = {f"rank{rank}": part["ranks"].get(rank) for rank in ("1", "5", "10")}
-        values |= {metric: part[metric] for metric in ("map_hit", "map_trapezoid") if metric in part}
-        for metric, value in values.items():
-            percent = float("nan") if value is None else 100 * value
-            counts = {"queries": part["queries"], "unmatched": part["unmatched"]}
-            lines.append({"rate": rate, "metric": metric, "value": round(percent, 4)} | counts)
-    return lines
+def shown(table: pd.DataFrame, digits: int | Mapping[str, int] = 1) -> pd.DataFrame:
+    """Return a table as texts, as readers see it: floats with so many digits (by column, else 1), `-` for NaN.
+
+    An index that has a name becomes the first columns; one that only counts is dropped.
+    """
+    named = any(name is not None for name in table.index.names)
+    flat = table.reset_index() if named else table.reset_index(drop=table.index.equals(pd.RangeIndex(len(table))))
+    places = {name: digits if isinstance(digits, int) else digits.get(str(name), 1) for name in flat.columns}
+    return pd.DataFrame(
+        {str(name): [_text(value, places[name]) for value in flat[name]] for name in flat.columns}, dtype=object
+    )
+
+
+def styled(table: pd.DataFrame) -> Styler:
+    """Return a table of texts as HTML shows it: best numbers bold, second ones underlined, published ones apart.
+
+    Ranks, mAP, PSNR, SSIM and LPIPS are compared down their column, as they are printed, where every line has a first
+    cell of its own: otherwise lines are no rivals. Equal numbers share a place; one distinct number is no best.
+    """
+    style = table.style.hide(axis="index").format(_cell).format_index(escape, axis=1)
+    style = style.set_uuid(hashlib.sha256(table.to_csv().encode()).hexdigest()[:8])
+    for name in table.columns:
+        style = style.apply(lambda column, styles: styles, subset=[name], styles=places(table, name))
+        if not any(NUMBER.match(text) for text in table[name]):
+            style = style.map(lambda _: "text-align: left", subset=[name])
+        if name.startswith("published"):
+            style = style.map(lambda _: PUBLISHED, subset=[name])
+    return style
+
+
+def places(table: pd.DataFrame, name: str) -> list[str]:
+    """Return the style of each cell of a column of texts: bold for the best number, underlined for the second."""
+    sign = 1 if HIGHER.match(name) else -1 if LOWER.match(name) else 0
+    numbers = [sign * _number(text) for text in table[name]]
+    ordered = sorted({number for number in numbers if not math.isnan(number)}, reverse=True)
+    if not sign or len(ordered) < 2 or not table.iloc[:, 0].is_unique:
+        return [""] * len(table)
+    return [BEST if number == ordered[0] else SECOND if number == ordered[1] else "" for number in numbers]
+
+
+def _network(study: Study, record: Record) -> str:
+    """Return the network that ran, whatever the row is called; a method written in a notebook may only have a title."""
+    method = study.run_of(record).method
+    return str(getattr(method, "runs_on", method.title))
+
+
+def _chosen(scores: pd.DataFrame, test: str, protocol: str) -> pd.DataFrame:
+    chosen = scores[(scores["test"] == test) & (scores["protocol"] == protocol)]
+    if chosen.empty:
+        there = scores[["test", "protocol"]].drop_duplicates().agg(" ".join, axis=1)
+        raise InputError(f"there are no scores of the test {test!r}, {protocol!r}; expected one of {', '.join(there)}")
+    return chosen
+
+
+def _at(lines: pd.DataFrame, rate: float | None) -> pd.Series[bool]:
+    return lines["rate"].isna() if rate is None else lines["rate"] == rate
+
+
+def _heading(metric: str, rate: float, test: str) -> str:
+    """Return the heading of a column: the metric, and which queries were asked at which rate."""
+    if math.isnan(rate):
+        return METRICS[metric]
+    return f"{METRICS[metric]}, " + (f"all queries at rate {rate:g}" if test == "uniform" else f"drawn rate {rate:g}")
+
+
+def _mean_and_deviation(values: pd.Series[float]) -> str:
+    numbers = values.dropna()
+    if numbers.empty:
+        return "-"
+    return f"{numbers.mean():.1f}" + (f" ± {numbers.std(ddof=1):.1f}" if len(numbers) > 1 else "")
+
+
+def _mean_and_variance(lines: pd.DataFrame) -> tuple[float, float, int]:
+    """Return the mean over seeds in per cent, its variance, and the number of seeds."""
+    mean, seeds = float(lines["value"].mean()), len(lines)
+    queries = lines["queries"] - lines["unmatched"]
+    variance = mean * (100 - mean) / max(1, int(queries.iloc[0]))
+    if seeds > 1:
+        variance += float(np.var(lines["value"], ddof=1)) / seeds
+    return mean, variance, seeds
+
+
+def _text(value: Any, digits: int) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return "-" if math.isnan(value) else f"{round(float(value), digits) + 0.0:,.{digits}f}"  # no -0.0
+    if isinstance(value, int | np.integer):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    return "-" if value is None else str(value)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s*(± ?[\d.]+)", r" <small>\1</small>", escape(text))
+
+
+def _number(text: str) -> float:
+    plain = re.sub(r"\s*±\s*\S+", "", text).strip()
+    return float(plain.replace(",", "")) if NUMBER.fullmatch(plain) else math.nan

@@ -124,9 +124,7 @@ def train(
     return TrainingLog(epochs=pd.DataFrame(rows), stretches=stretches)
 
 
-def _train_epoch(
-    method: Method, loader: PairLoader, step: TrainingStep, steps: int, clock: _Clock
-) -> dict[str, float]:
+def _train_epoch(method: Method, loader: PairLoader, step: TrainingStep, steps: int, clock: _Clock) -> dict[str, float]:
     """Pass once over the data; return the mean of every loss term."""
     method.train()
     history = torch.zeros(0)

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from crreid.errors import InputError
-from crreid.study.published import published_methods, published_numbers, published_rank1
+from crreid.study.published import published_methods, published_numbers
 
 COUNTS = {"I": 294, "II": 9, "III": 21, "IV": 15, "V": 24, "VI": 28, "VII": 9}
 DATASETS = ["MLR-Market-1501", "MLR-CUHK03", "MLR-VIPeR", "MLR-DukeMTMC-reID", "CAVIAR"]
@@ -127,19 +127,10 @@ def test_methods_are_those_of_table_1():
     ]
 
 
-def test_rank1_of_a_data_set():
-    market = published_rank1("MLR-Market-1501").set_index("method")
-    assert len(market) == 21
-    assert market.loc["SPreID", "rank1"] == 77.4
-    assert market.loc[market["suspect"]].index.tolist() == [
-        "DenseNet-121",
-        "ResNet-50",
-        "SE-ResNet-50",
-        "FFSR",
-        "RIFE",
-        "FFSR+RIFE",
-        "PS-HRNet",
-    ]
-    assert not market["measured"].any()
-    with pytest.raises(InputError, match="Table I has no data set 'Market'; expected one of MLR-Market-1501"):
-        published_rank1("Market")
+def test_numbers_of_one_data_set():
+    market = published_numbers(table="I", dataset="MLR-Market-1501")
+    assert market["dataset"].unique().tolist() == ["MLR-Market-1501"]
+    assert len(market[market["metric"] == "rank1"]) == 21
+    assert published_numbers(table="I", dataset=None).empty
+    with pytest.raises(InputError, match="no published numbers of 'ps-hrnet-2021', table 'VIII'"):
+        published_numbers(table="VIII", dataset=None)

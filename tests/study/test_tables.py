@@ -1,155 +1,154 @@
+"""Tables and comparisons, against numbers that were worked out by hand."""
+
+import math
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from crreid.data.mlr import MLRSettings, mlr
-from crreid.data.pixels import PixelCache
-from crreid.data.prepare import PreparedData
 from crreid.errors import InputError
-from crreid.records import Record
-from crreid.study.conclusions import (
-    ablation_conclusion,
-    chance_rank1,
-    resolution_conclusion,
-    restoration_conclusion,
-)
-from crreid.study.pictures import RestoredImage
-from crreid.study.published import published_dataset, published_numbers
-from crreid.study.tables import (
-    beside_published,
-    mean_and_deviation,
-    provenance_table,
-    published_table,
-    rank1_per_rate,
-    scores_table,
-    tidy_scores,
-)
-
-ROWS = ("HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS")
-
-
-def part(rank1: float, queries: int = 100) -> dict:
-    ranks = {"1": rank1, "5": min(1.0, rank1 + 0.1), "10": min(1.0, rank1 + 0.2), "20": 1.0}
-    return {"ranks": ranks, "map_hit": rank1 / 2, "map_trapezoid": rank1 / 3, "queries": queries, "unmatched": 0}
-
-
-def record(title: str, rank1: float, *, seed: int = 0, queries: int = 100) -> Record:
-    scores = {
-        protocol: {"overall": part(rank1, queries), "per_rate": {"2.0": part(rank1), "4.0": part(rank1 / 2)}}
-        for protocol in ("multi_shot", "single_shot")
-    }
-    tests = {"protocol": scores} | {
-        f"rate {rate}": {"multi_shot": {"overall": part(rank1 / rate), "per_rate": {}}} for rate in (1, 4)
-    }
-    origin = {"commit": "abc" * 10, "dirty": True, "device": "cpu", "started": "2026-01-01T00:00"}
-    origin["training_seconds"] = 90
-    run = {"seed": seed, "weights": "random"}
-    return Record(digest=f"{title}{seed}", title=title, run=run, measured={"scores": tests}, provenance=origin)
+from crreid.study.published import published_numbers
+from crreid.study.tables import beside, compare, places, scores, shown, styled, wide
 
 
 @pytest.fixture
-def records():
-    shares = dict(zip(ROWS, (0.5, 0.4, 0.42, 0.7), strict=True))
-    return {row: [record(row, share, seed=seed) for seed in (0, 1)] for row, share in shares.items()}
+def tidy(records):
+    return scores(records)
 
 
-def test_mean_and_deviation():
-    assert mean_and_deviation([57.14]) == "57.1"
-    assert mean_and_deviation([56.0, 58.0]) == "57.0 ± 1.4"
-    assert mean_and_deviation([]) == "-"
-    assert mean_and_deviation([np.nan, 3.0]) == "3.0"
-
-
-def test_tidy_scores_hold_every_number_once(records):
-    tidy = tidy_scores(records)
-    key = ["row", "seed", "test", "protocol", "rate", "metric"]
-    assert not tidy.duplicated(key).any()
-    chosen = tidy.set_index(key)["value"]
-    assert chosen["SR+ID", 1, "protocol", "multi_shot", "all", "rank1"] == pytest.approx(42)
-    assert chosen["SR+ID", 1, "protocol", "multi_shot", "4", "rank1"] == pytest.approx(21)
-    assert chosen["ID", 0, "rate 4", "multi_shot", "all", "map_hit"] == pytest.approx(5)
-
-
-def test_scores_table_keeps_the_order_of_rows(records):
-    table = scores_table(tidy_scores(records))
-    assert table.index.tolist() == list(ROWS)
-    assert table.columns.tolist() == ["rank-1", "rank-5", "rank-10", "mAP (at hits)", "mAP (trapezoid)"]
-    assert table.loc["SR+ID+PS", "rank-1"] == "70.0 ± 0.0"
-    assert rank1_per_rate(tidy_scores(records)).columns.tolist() == ["rank-1 at rate 2", "rank-1 at rate 4"]
-
-
-def test_published_numbers_stand_beside_and_a_gap_is_a_dash(records):
-    published = published_numbers(table="II")
-    table = beside_published(scores_table(tidy_scores(records)), published)
-    assert table.columns[:3].tolist() == ["published rank-1", "published rank-5", "published rank-10"]
-    assert table.loc["SR+ID+PS", "published rank-1"] == "91.5"
-    assert table.loc["HRNet-ReID-H alone", "published rank-1"] == "-"
-    measured_only = beside_published(scores_table(tidy_scores(records)), published.iloc[:0])
-    assert measured_only.columns[0] == "rank-1"
-
-
-def test_published_numbers_are_the_papers():
-    numbers = published_numbers(table="I")
-    assert len(numbers["method"].unique()) == 25
-    chosen = numbers[(numbers["method"] == "PS-HRNet") & (numbers["dataset"] == "MLR-Market-1501")]
-    assert chosen["value"].tolist() == [91.5, 96.7, 97.9]
-    suspect = numbers[(numbers["method"] == "ResNet-50") & (numbers["dataset"] == "MLR-Market-1501")]
-    assert "another data set" in suspect["note"].iloc[0]
-    assert published_dataset("mlr-viper") == "MLR-VIPeR"
-    assert published_dataset("mlr-synthetic") is None
-    with pytest.raises(InputError, match="no published numbers of 'ps-hrnet-2021', table 'XX'"):
-        published_numbers(table="XX")
-
-
-def test_published_table_has_a_row_a_method():
-    shown = published_table(published_numbers(table="II"), published_numbers(source="ps-hrnet-release", table="II"))
-    assert shown.loc["ID", "MLR-Market-1501"] == "84.7 / 92.0 / 94.6"
-    assert shown.loc["SR+ID+PS", "CAVIAR"] == "-"
-
-
-def test_provenance_names_commit_and_changes(records):
-    table = provenance_table(records)
-    assert len(table) == 8
-    assert table["commit"][0] == "abcabcabca + changes"
-    assert table["training minutes"][0] == "1.5"
-
-
-def test_ablation_conclusion_weighs_differences_by_the_noise(records):
-    single = {row: of_row[:1] for row, of_row in records.items()}
-    text = ablation_conclusion(single)
-    assert "SR adds **+2.0** points of rank-1 (ID 40.0, SR+ID 42.0): within the noise." in text
-    assert "PS adds **+28.0** points" in text
-    assert "more than the noise" in text
-    assert "single seed" in text
-    assert "from 2 seeds" in ablation_conclusion(records)
-
-
-def test_resolution_conclusion_says_the_loss(records):
-    text = resolution_conclusion(records["HRNet-ReID-H alone"], chance=1.0)
-    assert "**50.0 %** of sharp queries" in text
-    assert "costs **37.5 points**" in text
-    assert "far above chance" in text
-
-
-def test_chance_is_that_of_a_random_order(table, tmp_path):
-    built = mlr(table, MLRSettings(cameras=(2,)))
-    query, gallery = built.with_role("query"), built.with_role("gallery")
-    pixels = PixelCache(built, tmp_path)
-    data = PreparedData(
-        name="noise", digest="", train=built.with_role("train"), query=query, gallery=gallery, pixels=pixels
+def test_scores_are_per_cent_with_row_seed_and_record(records, tidy):
+    assert len(tidy) == sum(len(record.scores) for of_row in records.values() for record in of_row)
+    first = tidy.iloc[0].to_dict()
+    assert first["record"] == records["ID"][0].digest
+    assert (first["row"], first["seed"], first["test"], first["metric"], first["value"]) == (
+        "ID",
+        0,
+        "drawn",
+        "rank1",
+        40,
     )
-    generator = np.random.default_rng(0)
-    hits = []
-    for identity in query.rows["identity"]:
-        order = generator.integers(0, len(gallery), 4000)
-        hits.append((gallery.rows["identity"].to_numpy()[order] == identity).mean())
-    assert chance_rank1(data) == pytest.approx(100 * np.mean(hits), abs=1.0)
+    assert (first["queries"], first["unmatched"]) == (100, 1)
+    assert math.isnan(first["rate"])
+    single = tidy[tidy["protocol"] == "single_shot"]
+    assert (single["deviation"] == 1).all()
+    assert tidy.loc[tidy["protocol"] == "multi_shot", "deviation"].isna().all()
 
 
-def test_restoration_conclusion_compares_errors():
-    low, restored, high = (np.full((4, 2, 3), value, dtype=np.uint8) for value in (90, 95, 100))
-    text = restoration_conclusion([RestoredImage(rate=2, low=low, restored=restored, high=high)])
-    assert "**10.0** grey levels before restoration and **5.0** after it (-50 %): clearly nearer" in text
-    worse = restoration_conclusion([RestoredImage(rate=2, low=restored, restored=low, high=high)])
-    assert "(+100 %): no nearer to the original than the enlarged image" in worse
-    nothing = RestoredImage(rate=2, low=low, restored=None, high=high)
-    assert restoration_conclusion([nothing]) == "This method restores nothing."
+def test_wide_gives_means_and_deviations_over_seeds_in_the_rows_order(tidy):
+    table = wide(tidy)
+    assert table.index.tolist() == ["ID", "SR+ID", "PS"]
+    assert table.index.name == "row"
+    assert table.columns.tolist() == ["rank-1", "rank-5", "rank-10", "mAP (at hits)", "mAP (trapezoid)"]
+    assert table.loc["ID", "rank-1"] == "42.0 ± 2.8"
+    assert table.loc["SR+ID"].tolist() == ["60.0", "61.0", "62.0", "63.0", "64.0"]
+
+
+def test_wide_tells_queries_that_drew_a_rate_from_all_queries_at_it(tidy):
+    drawn = wide(tidy, per_rate=True, metrics=("rank1",))
+    assert drawn.columns.tolist() == ["rank-1, drawn rate 2", "rank-1, drawn rate 4"]
+    assert drawn.loc["SR+ID"].tolist() == ["70.0", "50.0"]
+    uniform = wide(tidy, test="uniform", per_rate=True, metrics=("rank5", "rank1"))
+    assert uniform.columns[0] == "rank-5, all queries at rate 2"
+    assert uniform.loc["SR+ID"].tolist() == ["71.0", "51.0", "70.0", "50.0"]
+    assert wide(tidy, test="uniform", rate=4).columns[0] == "rank-1, all queries at rate 4"
+
+
+def test_single_shot_has_no_mean_average_precision(tidy):
+    assert wide(tidy, protocol="single_shot").columns.tolist() == ["rank-1", "rank-5", "rank-10"]
+
+
+def test_a_row_without_a_score_gets_a_dash(tidy):
+    lacking = tidy[(tidy["row"] != "PS") | (tidy["metric"] != "rank5")]
+    assert wide(lacking).loc["PS", "rank-5"] == "-"
+    nothing = tidy.assign(value=np.nan)
+    assert (wide(nothing) == "-").all(axis=None)
+
+
+def test_tests_that_were_not_measured_are_named(tidy):
+    with pytest.raises(InputError, match="no scores of the test 'uniform', 'multi_shot'; expected one of drawn multi"):
+        wide(tidy[tidy["test"] == "drawn"], test="uniform")
+
+
+def test_published_numbers_come_after_ours_and_only_where_there_are_some(tidy):
+    table = wide(tidy)
+    joined = beside(table, published_numbers(table="II", dataset="MLR-Market-1501"))
+    assert joined.columns.tolist()[:5] == table.columns.tolist()
+    assert joined["published rank-1"].tolist() == ["84.7", "87.6", "-"]
+    assert list(beside(table, published_numbers(table="II", dataset=None)).columns) == list(table.columns)
+    assert list(beside(table.rename(index=str.lower), published_numbers(table="II"))) == list(table.columns)
+
+
+def test_compare_gives_difference_noise_and_verdict(tidy):
+    lines = compare(tidy, [("SR+ID", "ID"), ("PS", "ID"), ("ID", "SR+ID")]).set_index(["A", "B"])
+    difference = lines.loc[("SR+ID", "ID")]
+    assert (difference["A value"], difference["B value"], difference["difference"]) == (60, 42, 18)
+    # shares of 99 matched queries, and the variance over two seeds: ((44 - 40)^2 / 2) / 2
+    variance = 60 * 40 / 99 + 42 * 58 / 99 + 8 / 2
+    assert difference["noise"] == pytest.approx(2 * math.sqrt(variance))
+    assert difference["verdict"] == "higher, one seed"
+    assert lines.loc[("PS", "ID"), "verdict"] == "within the noise"
+    assert lines.loc[("ID", "SR+ID"), "verdict"] == "lower, one seed"
+
+
+def test_compare_against_one_row_or_each_with_the_one_before(tidy):
+    assert compare(tidy, against="ID")[["A", "B"]].to_numpy().tolist() == [["SR+ID", "ID"], ["PS", "ID"]]
+    assert compare(tidy)[["A", "B"]].to_numpy().tolist() == [["SR+ID", "ID"], ["PS", "SR+ID"]]
+    at_rate = compare(tidy, [("SR+ID", "ID")], test="uniform", rate=4)
+    assert at_rate[["A value", "B value"]].to_numpy().tolist() == [[50, 32]]
+
+
+def test_one_row_can_be_compared_with_nothing(tidy):
+    alone = tidy[tidy["row"] == "ID"]
+    for lines in (compare(alone), compare(alone, against="PS"), compare(alone, [("SR+ID", "ID")])):
+        assert lines.empty
+        assert lines.columns.tolist()[-1] == "verdict"
+
+
+def test_more_queries_or_equal_seeds_make_less_noise(tidy):
+    more = tidy.assign(queries=10_000, unmatched=0)
+    assert compare(more, [("SR+ID", "ID")])["noise"].item() < compare(tidy, [("SR+ID", "ID")])["noise"].item()
+    assert compare(more, [("PS", "ID")])["verdict"].item() == "within the noise"  # by its seeds
+
+
+def test_shown_is_text_as_a_reader_sees_it():
+    table = pd.DataFrame(
+        {"a": [1.25, -0.001, np.nan], "SSIM": [0.9134, 0.5, 1], "n": [7, 12_345, 2026], "b": [True, None, "x|y"]},
+        index=pd.Index(["one", "two", "three"], name="row"),
+    )
+    texts = shown(table, {"SSIM": 3})
+    assert texts.columns.tolist() == ["row", "a", "SSIM", "n", "b"]
+    assert texts["a"].tolist() == ["1.2", "0.0", "-"]
+    assert texts["SSIM"].tolist() == ["0.913", "0.500", "1.000"]
+    assert texts["n"].tolist() == ["7", "12,345", "2026"]
+    assert texts["b"].tolist() == ["yes", "-", "x|y"]
+    assert "row" not in shown(table.reset_index(drop=True)).columns
+
+
+def test_best_and_second_are_marked_where_rows_are_rivals():
+    table = pd.DataFrame(
+        {
+            "row": ["a", "b", "c"],
+            "rank-1": ["9.0 ± 1.0", "10.0", "9.0"],
+            "LPIPS": ["0.1", "0.2", "-"],
+            "year": ["1"] * 3,
+        }
+    )
+    marks = [re.sub(r":.*", "", mark) for mark in places(table, "rank-1")]
+    assert marks == ["text-decoration", "font-weight", "text-decoration"]
+    assert [bool(mark) for mark in places(table, "LPIPS")] == [True, True, False]
+    assert places(table, "LPIPS")[0].startswith("font-weight")
+    assert places(table, "year") == [""] * 3
+    assert places(table.assign(row="a"), "rank-1") == [""] * 3
+    assert places(table.assign(**{"rank-1": "9.0"}), "rank-1") == [""] * 3
+    assert places(table.rename(columns={"rank-1": "published rank-1"}), "published rank-1") == [""] * 3
+
+
+def test_html_is_escaped_and_always_the_same():
+    table = pd.DataFrame({"row": ["<b>", "x"], "rank-1": ["57.1 ± 0.4", "3.0"], "published rank-1": ["1.0", "2.0"]})
+    text = styled(table).to_html()
+    assert "&lt;b&gt;" in text
+    assert "<b>" not in text
+    assert "57.1 <small>± 0.4</small>" in text
+    assert "font-weight: bold" in text
+    assert styled(table.copy()).to_html() == text

@@ -1,0 +1,186 @@
+"""What is published: executed notebooks, and `README.md` and `index.html` built from them, both readable offline."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import mistune
+import pandas as pd
+
+from crreid.data.datasets import find_dataset
+from crreid.files import write_atomically
+from crreid.profiles import PROFILE_NAMES
+from crreid.rows import ITEMS
+from crreid.study.tables import places
+
+__all__ = ["publish", "write_pages"]
+
+TITLE = "Cross-resolution person re-identification: results"
+INTRODUCTION = """Made by `crreid study`; do not edit. Published numbers stand beside measured ones and are never mixed.
+Numbers on *synthetic images* were measured on the built-in synthetic pedestrians and say nothing about the published
+data sets."""
+
+
+def publish(notebook: dict[str, Any], file: Path, *, hidden: Mapping[str, str], rows: Sequence[str]) -> None:
+    """Write an executed notebook so that only a changed number changes the file.
+
+    Progress bars, times and random names go; figures become links to their PNG files; paths of this machine are
+    replaced, as whole paths and in texts only.
+
+    Args:
+        notebook: As papermill wrote it.
+        file: Where it goes, beside its tables and figures.
+        hidden: Paths of this machine and what stands for them.
+        rows: The rows that it shows; none = all.
+    """
+    for number, cell in enumerate(notebook["cells"]):
+        tags = cell["metadata"].get("tags", [])
+        cell["metadata"] = {"tags": tags} if tags else {}
+        if "injected-parameters" in tags:
+            cell["id"] = f"injected-{number}"  # papermill draws it at random
+        if cell["cell_type"] == "code":
+            cell["outputs"] = _outputs(cell["outputs"])
+    paths = [
+        (re.compile(rf"(?<![\w./~-]){re.escape(path)}(?![\w-])"), shown)
+        for path, shown in sorted(hidden.items(), key=lambda entry: -len(entry[0]))
+        if len(Path(path).parts) > 1  # "/" is in every text
+    ]
+    kernel = notebook["metadata"]["kernelspec"]
+    published = {
+        "cells": _without_paths(notebook["cells"], paths),
+        "metadata": {"crreid": {"rows": list(rows)}, "kernelspec": kernel, "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    write_atomically(file, (json.dumps(published, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def write_pages(results_dir: Path) -> list[str]:
+    """Write `README.md` and `index.html` from what lies in `results_dir`; links are relative.
+
+    Returns:
+        What cannot be read and was left out, one sentence per notebook.
+    """
+    contents, sections, problems = [], [], []
+    for profile in reversed(PROFILE_NAMES):
+        for folder in sorted((results_dir / profile).glob("*/")):
+            found, place = {}, f"{profile}/{folder.name}"
+            for name in (name for name in ITEMS if (folder / f"{name}.ipynb").exists()):
+                try:
+                    found[name] = _section(folder, place, name)
+                except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                    problems.append(f"{place}/{name}.ipynb: left out of the pages ({type(error).__name__}: {error})")
+            if found:
+                synthetic = " (synthetic images)" * find_dataset(folder.name).built_in
+                heading = f"`{profile}` on `{folder.name}`{synthetic}"
+                contents += [f"- {heading}", *(f"  - [{ITEMS[name].title}](#{_anchor(place, name)})" for name in found)]
+                sections += [f"## {heading}", *found.values()]
+    text = "\n".join([f"# {TITLE}\n\n{INTRODUCTION}\n", *contents, "", *sections]).rstrip() + "\n"
+    style = files("crreid.study").joinpath("page.css").read_text(encoding="utf8")
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f'<title>{TITLE}</title><link rel="icon" href="data:,"><style>\n{style}</style>'
+    body = mistune.create_markdown(escape=False, plugins=["table"])(text)
+    page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}</body></html>\n'
+    write_atomically(results_dir / "README.md", text.encode())
+    write_atomically(results_dir / "index.html", page.encode())
+    return problems
+
+
+def _section(folder: Path, place: str, name: str) -> str:
+    """Return one executed notebook as Markdown: its conclusions, tables and figures in their order.
+
+    Raises:
+        Exception: An OSError, ValueError, KeyError, TypeError or AttributeError where a file is missing or damaged.
+    """
+    notebook = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf8"))
+    rows = notebook["metadata"].get("crreid", {}).get("rows", [])
+    words = ["crreid", "study", name, "--profile", folder.parent.name, "--dataset", folder.name]
+    words += ["--data-root", "PATH"] * (not find_dataset(folder.name).built_in) + ["--rows", *rows] * bool(rows)
+    links = [f"[executed notebook]({place}/{name}.ipynb)"]
+    parts = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and "conclusion" in cell["metadata"].get("tags", []):
+            parts.append(f"{escape(''.join(cell['source']), quote=False)}\n")
+        for output in cell.get("outputs", []):
+            if "crreid" in output.get("metadata", {}):
+                file, title = output["metadata"]["crreid"]["file"], escape(output["metadata"]["crreid"]["title"])
+                parts.append(
+                    _figure(folder, file, title, place) if file.endswith(".png") else _table(folder, file, title)
+                )
+                links += [f"[{file}]({place}/{file})"] * file.endswith(".csv")
+    command = f"`{shlex.join(words)}`"
+    top = f'<a id="{_anchor(place, name)}"></a>\n\n### {ITEMS[name].title}\n\n{", ".join(links)}; made by {command}\n'
+    return "\n".join([top, *parts])
+
+
+def _figure(folder: Path, name: str, title: str, place: str) -> str:
+    if not _beside(folder, name).read_bytes().startswith(b"\x89PNG"):
+        raise ValueError(f"{name} is no PNG")
+    image = f"{place}/{name}"
+    return f'<a href="{image}"><img src="{image}" alt="{title}" width="820"></a>\n\n*{title}*\n'
+
+
+def _table(folder: Path, name: str, title: str) -> str:
+    """Return a CSV file as Markdown: best numbers bold; digests as links; a long list of records folded away."""
+    table = pd.read_csv(_beside(folder, name), dtype=str, keep_default_na=False)
+    cells = table.map(lambda text: escape(text, quote=False).replace("|", "\\|").replace("\n", " "))
+    for name in table.columns:
+        best = ["bold" in place for place in places(table, name)]
+        cells[name] = [f"**{text}**" if is_best else text for text, is_best in zip(cells[name], best, strict=True)]
+    if "record" in table.columns:
+        cells["record"] = [f"[{digest}](records/{digest}.json)" for digest in cells["record"]]
+    lines = [[escape(name, quote=False) for name in table.columns], ["---"] * len(table.columns), *cells.to_numpy()]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if "record" in table.columns:
+        return f'<details><summary>{title}</summary><div class="scroll">\n\n{text}\n\n</div></details>\n'
+    return f'**{title}**\n\n<div class="scroll">\n\n{text}\n\n</div>\n'
+
+
+def _beside(folder: Path, name: str) -> Path:
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} does not lie beside the notebook")
+    return folder / name
+
+
+def _anchor(place: str, name: str) -> str:
+    return f"{place.replace('/', '-')}-{name}"
+
+
+def _outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return outputs without progress bars, texts that were printed in pieces as one, figures as links."""
+    kept: list[dict[str, Any]] = []
+    for output in outputs:
+        data, metadata = output.get("data", {}), output.get("metadata", {})
+        text = "".join(output.get("text", ""))
+        if "application/vnd.jupyter.widget-view+json" in data or "\r" in text:
+            continue
+        if kept and text and kept[-1].get("name") == output["name"]:
+            kept[-1]["text"] += text
+            continue
+        if text:
+            output["text"] = text
+        elif "crreid" in metadata and "image/png" in data:
+            name, title = metadata["crreid"]["file"], metadata["crreid"]["title"]
+            width = metadata["image/png"]["width"]
+            image = f'<img src="{escape(name)}" alt="{escape(title)}" width="{width}">'
+            output["data"], output["metadata"] = {"text/html": image}, {"crreid": metadata["crreid"]}
+        kept.append(output)
+    return kept
+
+
+def _without_paths(value: Any, paths: Sequence[tuple[re.Pattern[str], str]]) -> Any:
+    """Return plain JSON with paths replaced in its texts, not in the names of its entries."""
+    if isinstance(value, dict):
+        return {name: _without_paths(entry, paths) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(entry, paths) for entry in value]
+    for pattern, shown in paths if isinstance(value, str) else ():
+        value = pattern.sub(lambda _: shown, value)  # noqa: B023 (used at once)
+    return value

@@ -1,0 +1,279 @@
+"""Many runs at once: what they become, in which order, and that they are what they would be one after the other."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from PIL import Image
+
+from crreid.data import pixels
+from crreid.data.prepare import DataSettings
+from crreid.errors import InputError
+from crreid.methods.method import Method
+from crreid.models.weights import digest_of_file
+from crreid.profiles import profile_settings
+from crreid.records import Record
+from crreid.rows import loss_ablation_rows
+from crreid.runs import Busy, Workspace, find_record, measure
+from crreid.starting_weights import StartingWeights
+from crreid.study import measure as module
+from crreid.study.measure import Durations, measure_all, one_thread
+
+ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
+STUDENT, TEACHER = ROWS["SR+ID+PS"], ROWS["HRNet-ReID-H alone"]
+SHORT = replace(TEACHER, schedule=replace(TEACHER.schedule, epochs=1, identities_per_batch=4))
+
+
+def say_nothing(line):
+    """Other processes can import it."""
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def workspace_in(folder, **options):
+    options = {"device": "cpu", "report": say_nothing} | options
+    return Workspace(results_dir=folder / "results", runs_dir=folder / "runs", **options)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return workspace_in(tmp_path)
+
+
+@pytest.fixture
+def started(monkeypatch, two_threads):
+    """Runs are started but not trained: what happens is listed; they end in the order of their starts."""
+    events: list[str] = []
+    outcomes: dict[str, Exception] = {}
+
+    def start(run, workspace):
+        events.append(f"{run.seed}{'' if not workspace.wait else ' waiting'}")
+        future: Future[Record] = Future()
+        error = outcomes.get(run.digest) if not workspace.wait else None
+        future.set_exception(error) if error else future.set_result(f"record of {run.seed}")
+        return future
+
+    @contextmanager
+    def workers(at_once) -> Iterator[object]:
+        yield start
+
+    monkeypatch.setattr(module, "_workers", workers)
+    monkeypatch.setattr(module, "prepare", lambda *_: None)
+    return events, outcomes
+
+
+def test_every_run_is_measured_in_order_and_told(workspace, started):
+    runs, told = [replace(SHORT, seed=seed) for seed in (3, 1, 2)], []
+    work = measure_all([*runs, runs[0]], workspace, tell=lambda *each: told.append(each))
+    assert started[0] == ["3", "1", "2"]
+    assert work.measured == runs
+    assert work.records == {run.digest: f"record of {run.seed}" for run in runs}
+    assert sorted((run.seed, result, seconds) for run, result, _, seconds in told)[0] == (1, "record of 1", None)
+    assert told[-1][2] == 0
+
+
+def test_a_run_that_fails_does_not_stop_the_others(workspace, started):
+    runs = [replace(SHORT, seed=seed) for seed in range(3)]
+    started[1][runs[0].digest] = error = RuntimeError("diverged")
+    work = measure_all(runs, workspace)
+    assert work.failed == {runs[0].digest: error}
+    assert work.measured == runs[1:]
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_runs_of_another_process_are_left_to_it_or_come_last(workspace, started, wait):
+    runs = [replace(SHORT, seed=seed) for seed in range(3)]
+    started[1][runs[1].digest] = Busy("another process trains it")
+    work = measure_all(runs, workspace, wait_for_others=wait)
+    assert started[0] == ["0", "1", "2", *["1 waiting"] * wait]
+    assert [run.seed for run in work.measured] == [0, 2, *[1] * wait]
+    assert work.elsewhere == ([] if wait else [runs[1]])
+    assert work.failed == {}
+
+
+def test_runs_that_share_a_training_wait_for_each_other(workspace, monkeypatch):
+    tested_otherwise = replace(SHORT, evaluation=replace(SHORT.evaluation, flip=True))
+    waiting = [STUDENT, tested_otherwise, replace(SHORT, seed=4)]
+    assert module._next_free(waiting, [TEACHER, SHORT], workspace).seed == 4
+    assert waiting == [STUDENT, tested_otherwise]
+    assert module._next_free(waiting, [TEACHER, SHORT], workspace) is None
+    workspace.training_file(TEACHER).parent.mkdir(parents=True)
+    workspace.training_file(TEACHER).write_text("{}")
+    other = replace(TEACHER, seed=7)
+    assert module._next_free(waiting, [other], workspace) == STUDENT
+
+
+def test_nothing_is_started_that_would_end_too_late(workspace, started, monkeypatch):
+    runs = [replace(SHORT, seed=seed) for seed in range(3)]
+    seconds = {0: 30.0, 1: 90.0, 2: None}  # nothing is known of the last one
+    monkeypatch.setattr(Durations, "seconds", lambda self, run: seconds[run.seed])
+    work = measure_all(runs, workspace, minutes=1)
+    assert work.left == [runs[1]]
+    assert work.measured == [runs[0], runs[2]]
+
+
+def test_durations_are_those_of_the_most_similar_record(workspace, record_of):
+    for seed, seconds, epochs in ((0, 60.0, 2), (1, 90.0, 3)):
+        run = replace(TEACHER, seed=seed, schedule=replace(TEACHER.schedule, epochs=epochs))
+        record_of(run, seconds=seconds, workspace=workspace)
+    record_of(STUDENT, seconds=200.0, workspace=workspace, device="another machine")
+    (workspace.results_dir / "records" / f"{'0' * 16}.json").write_text("damaged")
+    durations = Durations(workspace)
+    longer = replace(TEACHER, seed=9, schedule=replace(TEACHER.schedule, epochs=4))
+    assert durations.seconds(longer) == 10 + 4 * 30
+    assert durations.seconds(STUDENT) is None
+    assert durations.seconds(replace(TEACHER, size=(128, 64))) is None
+    assert durations.recorded(replace(TEACHER, seed=0).digest) == 70
+    assert durations.recorded(STUDENT.digest) is None
+    assert durations.total([longer, longer], 2) == 130
+    assert durations.total([longer, STUDENT], 2) is None
+    workspace.training_file(longer).parent.mkdir(parents=True)
+    workspace.training_file(longer).write_text("{}")
+    assert durations.seconds(longer) == 10  # its weights are here
+
+
+def test_a_training_has_one_thread_on_a_cpu_however_many_run(workspace, two_threads, monkeypatch):
+    with one_thread(workspace):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    assert module._places(workspace) == 2
+    monkeypatch.setattr(Workspace, "torch_device", lambda self: torch.device("cuda"))
+    assert module._places(workspace) == 1
+    with one_thread(workspace):
+        assert torch.get_num_threads() == 2
+
+
+def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_threads):
+    both, alone = workspace_in(tmp_path / "both"), workspace_in(tmp_path / "alone")
+    work = measure_all([TEACHER, STUDENT, SHORT, STUDENT], both)
+    assert set(work.records) == {run.digest for run in (TEACHER, STUDENT, SHORT)}
+    assert len(work.measured) == 3
+    torch.set_num_threads(1)
+    for run in (TEACHER, STUDENT, SHORT):
+        expected = measure(run, alone)
+        record = work.records[run.digest]
+        assert record.scores.equals(expected.scores)
+        assert record.epochs.equals(expected.epochs)
+        assert record.provenance["training"][0]["threads"] == 1
+        assert digest_of_file(both.weights_file(run)) == digest_of_file(alone.weights_file(run))
+    again = measure_all([TEACHER, SHORT], both)
+    assert again.measured == []
+    assert {digest: record.plain() for digest, record in again.records.items()} == {
+        run.digest: find_record(run, both).plain() for run in (TEACHER, SHORT)
+    }
+
+
+def test_a_cold_cache_of_many_images_is_decoded_before_the_workers_start(tmp_path, two_threads):
+    generator, root = np.random.default_rng(0), tmp_path / "images"
+    rows = [("train", f"t{identity}", number) for identity in range(6) for number in range(4)]
+    rows += [("query", "p0", 0), ("query", "p1", 0)] + [("gallery", f"p{number % 2}", number) for number in range(500)]
+    for role, identity, number in rows:
+        file = root / role / identity / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (16, 8, 3), dtype=np.uint8)).save(file)
+    run = replace(SHORT, data=DataSettings(dataset="own", version="noise"), size=(32, 32))
+    work = measure_all([run, replace(run, seed=1)], workspace_in(tmp_path, data_root=root))
+    assert len(rows) > pixels.FEW_IMAGES
+    assert [record.scores["queries"].max() for record in work.records.values()] == [2, 2]
+
+
+@dataclass(frozen=True)
+class Own:
+    """Settings such as a user writes into a notebook: other processes cannot import them."""
+
+    name: str
+    title = "own"
+
+    def build(self, identities: int, teacher: Method | None = None) -> Method:
+        raise InputError(f"{self.name} has no networks for {identities} identities")
+
+
+def test_classes_of_a_notebook_are_measured_and_fail_as_they_would_here(workspace, two_threads, monkeypatch):
+    monkeypatch.setattr(Own, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "Own", Own, raising=False)
+    run = replace(SHORT, method=Own("mine"))
+    work = measure_all([run, SHORT], workspace)
+    assert str(work.failed[run.digest]) == "mine has no networks for 6 identities"
+    assert work.measured == [SHORT]
+    assert torch.get_num_threads() == 2
+
+
+def test_a_run_that_is_trained_elsewhere_is_not_waited_for(workspace):
+    workspace.runs_dir.mkdir(parents=True)
+    with FileLock(f"{workspace.folder(SHORT)}.lock", is_singleton=False):
+        work = measure_all([SHORT], workspace, wait_for_others=False)
+    assert work.elsewhere == [SHORT]
+    assert not work.records
+
+
+def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+    child = "import os, time; from crreid.study.measure import end_with_parent; end_with_parent(os.getppid()); "
+    child += f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    try:
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 60)
+        orphan = int((tmp_path / "pid").read_text())
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not is_running(orphan), 10)
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as stat:  # an orphan may stay as a zombie where nobody waits for it
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_bar_counts_epochs_from_the_logs_of_trainings(workspace, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, *, total, initial, **words):
+            self.total, self.n, self.words = total, initial, words
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def update(self, more):
+            self.n += more
+
+    monkeypatch.setattr(module, "tqdm", Bar)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    with module._bar([STUDENT], workspace):
+        folder = workspace.folder(TEACHER)
+        folder.mkdir(parents=True)
+        (folder / "epochs.csv").write_text("epoch,total\n0,1.0\n1,0.9\n")
+        wait_until(lambda: bars[0].n == 2, 10)
+    (bar,) = bars
+    assert (bar.total, bar.words["desc"], bar.words["leave"]) == (4, "training 2 networks", False)
