@@ -78,6 +78,7 @@ def process_group(device: str = "auto") -> Iterator[Processes]:
         torch.cuda.set_device(local)
     # the others wait while the first one evaluates; where it fails, torchrun ends them
     distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=timedelta(days=1))
+    distributed.all_reduce(torch.zeros(1))  # a process that fails at once must not break the others' connection
     yield processes()
     # not after an error: the others may still be waiting, until torchrun ends them since this process failed
     distributed.destroy_process_group()

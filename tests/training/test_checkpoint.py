@@ -139,6 +139,7 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match=r"checkpoint\.pt: not a checkpoint of crreid .*; delete it") as caught:
         load_checkpoint(file, CPU)
     assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)
 
 
 def test_a_checkpoint_cut_short_is_named(file: Path) -> None:

@@ -19,7 +19,7 @@ from crreid.errors import InputError
 from crreid.methods.method import Method, Player, parameter_group
 from crreid.training import loop
 from crreid.training.checkpoint import load_checkpoint, save_checkpoint
-from crreid.training.loop import TrainingDiverged, train
+from crreid.training.loop import TrainingDiverged, TrainingLog, train
 from crreid.training.schedule import Schedule
 
 CPU = torch.device("cpu")
@@ -111,6 +111,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> PairDataset:
 
 
 Trainer = Callable[..., pd.DataFrame]
+logs: list[TrainingLog] = []
+"""What the trainings of a test that came to their end returned."""
 
 
 @pytest.fixture
@@ -121,7 +123,11 @@ def fit(dataset: PairDataset, tmp_path: Path) -> Iterator[Trainer]:
         method: Method, schedule: Schedule = SCHEDULE, *, folder: str = "run", seed: int = 0, **options: Any
     ) -> pd.DataFrame:
         options = {"report": lambda line: None} | options
-        return train(method, dataset, schedule, seed=seed, device=CPU, folder=tmp_path / folder, **options)
+        log = train(method, dataset, schedule, seed=seed, device=CPU, folder=tmp_path / folder, **options)
+        logs.append(log)
+        return log.epochs
+
+    logs.clear()
 
     return fit
 
@@ -215,6 +221,31 @@ def test_a_finished_training_is_not_trained_on(fit: Trainer) -> None:
     pd.testing.assert_frame_equal(fit(again), log)
     assert again.steps == 0
     assert equal(weights(again), weights(finished))
+
+
+def test_every_process_that_trained_some_epochs_is_on_record(fit: Trainer) -> None:
+    for stop, threads in ((5, 2), (2, 9), (5, 1)):  # after one epoch, before the second is whole, after two
+        with pytest.raises(KeyboardInterrupt):
+            fit(Interrupted(stop), origin={"threads": threads})
+    epochs = fit(Tiny(), origin={"threads": 4})
+    (log,) = logs
+    assert [(stretch["threads"], stretch["epochs"]) for stretch in log.stretches] == [(2, 1), (1, 1), (4, 1)]
+    assert [stretch["seconds"] for stretch in log.stretches] == epochs["seconds"].tolist()
+    fit(Tiny(), origin={"threads": 8})  # which has nothing left to train
+    assert logs[1].stretches == log.stretches
+
+
+def test_a_checkpoint_says_whose_it_is(fit: Trainer) -> None:
+    fit(Tiny(), replace(SCHEDULE, epochs=1), owner="run a on images b")
+    with pytest.raises(InputError, match=r"belongs to another training \(run a on images b, not run a on images c\)"):
+        fit(Tiny(), owner="run a on images c")
+    fit(Tiny(), owner="run a on images b")
+
+
+def test_a_checkpoint_with_more_epochs_than_the_schedule_is_refused(fit: Trainer) -> None:
+    fit(Tiny())
+    with pytest.raises(InputError, match=r"belongs to another training \(3 epochs of 2\); delete it"):
+        fit(Tiny(), replace(SCHEDULE, epochs=2))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -313,8 +344,8 @@ def test_no_epoch_trains_nothing_and_leaves_nothing(fit: Trainer, tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_player_that_has_nothing_to_learn_is_named(fit: Trainer) -> None:
-    with pytest.raises(InputError, match="player 'network' has nothing to learn; train it for 0 epochs"):
+def test_a_player_without_trainable_parameters_is_named(fit: Trainer) -> None:
+    with pytest.raises(InputError, match="player 'network' has no trainable parameters; set epochs=0"):
         fit(Fixed())
 
 
@@ -331,14 +362,16 @@ def test_steps_are_nesterovs_with_weight_decay_as_torch_takes_them(fit: Trainer)
     assert method.first.weight.item() == pytest.approx(value, rel=1e-5)
 
 
-def test_progress_names_epoch_step_terms_and_rate(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_names_epoch_step_terms_and_learning_rate(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "PROGRESS_SECONDS", -1.0)
     lines: list[str] = []
-    fit(Tiny(), replace(SCHEDULE, epochs=2), report=lines.append)
+    done: list[tuple[int, int]] = []
+    fit(Tiny(), replace(SCHEDULE, epochs=2), report=lines.append, progress=lambda *steps: done.append(steps))
+    assert done == [(step, 8) for step in range(1, 9)]
     assert len(lines) == 8
     assert lines[5].startswith("epoch 2/2 step 2/4: ce ")
     assert ", size 0.0" in lines[5]
-    assert "; rate 5.0e-02, " in lines[5]
+    assert "; learning rate 5.0e-02, " in lines[5]
     assert lines[7].endswith(" pairs/s, 0.0 min left")
 
 
@@ -376,7 +409,7 @@ def test_a_checkpoint_of_another_training_is_refused(fit: Trainer, tmp_path: Pat
         fit(Tiny())
     file = tmp_path / "run" / "checkpoint.pt"
     save_checkpoint(file, {"something": "else"})
-    with pytest.raises(InputError, match=r"belongs to another training \('method'\)"):
+    with pytest.raises(InputError, match=r"belongs to another training \('owner'\)"):
         fit(Tiny())
 
 

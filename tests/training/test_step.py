@@ -8,7 +8,6 @@ from torch import nn
 
 from crreid.bench.cost import random_batch, untrained
 from crreid.data.pairs import PairBatch
-from crreid.errors import InputError
 from crreid.methods.method import Method, Player, parameter_group
 from crreid.profiles import profile_settings
 from crreid.rows import ITEMS
@@ -18,27 +17,32 @@ from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 
 SMOKE = profile_settings("smoke", "mlr-synthetic")
-ROWS: dict[str, Run] = {
-    f"{item.name} {row}": run
-    for item in ITEMS.values()
-    for row, run in item.rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS).items()
-    if run.schedule.epochs
-}
-DISTINCT = {row: run for row, run in ROWS.items() if list(ROWS.values()).index(run) == list(ROWS).index(row)}
+RUNS = [run for item in ITEMS.values() for run in item.rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS).values()]
+DISTINCT = {run.method: run for run in RUNS if run.schedule.epochs}.values()
 CPU, META = torch.device("cpu"), torch.device("meta")
 
 
+def random_batch(identities: int, images: int, size: tuple[int, int], device: torch.device = CPU) -> PairBatch:
+    """Noise in the shape of a training batch."""
+    count = identities * images
+    high, low = (torch.randn(count, 3, *size).to(device) for _ in range(2))
+    labels = torch.arange(identities, device=device).repeat_interleave(images)
+    return PairBatch(high=high, low=low, labels=labels, rates=torch.full((count,), 2.0, device=device))
+
+
 def built(run: Run) -> Method:
+    """The run's method with fresh weights, its teacher no more trained than itself."""
     torch.manual_seed(0)
-    return untrained(run, 6)
+    teacher = None if run.teacher is None else run.teacher.method.build(6)
+    return run.method.build(6, teacher)
 
 
-@pytest.mark.parametrize("row", DISTINCT)
-def test_no_step_asks_the_device_for_a_value(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("run", DISTINCT, ids=lambda run: run.method.title)
+def test_no_step_asks_the_device_for_a_value(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors on the device `meta` have no values: whatever would make a processor wait for a GPU fails on them."""
     monkeypatch.setattr(torch, "autocast", lambda *arguments, **options: contextlib.nullcontext())  # unknown to it
-    method = built(DISTINCT[row]).to(META)
-    step = TrainingStep(method.train(), DISTINCT[row].schedule, META)
+    method = built(run).to(META)
+    step = TrainingStep(method.train(), run.schedule, META)
     for epoch in range(2):
         method.start_epoch(epoch, 2)
         step.start_epoch()
@@ -70,7 +74,7 @@ class TwoPlayers(Method):
 
 def test_each_player_learns_from_its_own_losses_alone() -> None:
     torch.manual_seed(0)
-    method, batch = TwoPlayers(), random_batch(2, 2, (8, 4), CPU)
+    method, batch = TwoPlayers(), random_batch(2, 2, (8, 4))
     maker, judge = (
         {name: value.detach().clone() for name, value in part.named_parameters()}
         for part in (method.maker, method.judge)
@@ -91,7 +95,7 @@ def test_each_player_learns_from_its_own_losses_alone() -> None:
 
 
 def test_a_state_that_is_loaded_goes_on_bit_for_bit() -> None:
-    batches = [random_batch(2, 2, (8, 4), CPU) for _ in range(6)]
+    batches = [random_batch(2, 2, (8, 4)) for _ in range(6)]
 
     def trained(pause: bool) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
@@ -110,11 +114,9 @@ def test_a_state_that_is_loaded_goes_on_bit_for_bit() -> None:
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_another_trainings_state_and_a_graph_without_a_gpu_are_refused() -> None:
+def test_another_trainings_state_is_refused() -> None:
     step = TrainingStep(TwoPlayers(), Schedule(precision="fp32"), CPU)
     state = step.state()
     state["judge"]["param_groups"][0]["params"] = [0]
     with pytest.raises(ValueError, match="player 'judge' has other parameters"):
         step.load_state(state)
-    with pytest.raises(InputError, match="a step can be recorded on a GPU only, not on cpu"):
-        TrainingStep(TwoPlayers(), Schedule(), CPU, graph=True)
