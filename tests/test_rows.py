@@ -1,6 +1,7 @@
 """Which runs each table names, which of them are shared, and that a new method is one file and one line."""
 
 import importlib.util
+import json
 import math
 import sys
 from dataclasses import replace
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
+from crreid.errors import InputError
+from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.lrar import LRARSettings
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
@@ -18,6 +20,7 @@ from crreid.models.interpolation import InterpolationSettings
 from crreid.profiles import PROFILE_NAMES, profile_settings
 from crreid.rows import (
     CONVENTIONAL,
+    ITEMS,
     RESTORATION_RATES,
     UNSEEN_RATES,
     Rows,
@@ -25,9 +28,12 @@ from crreid.rows import (
     all_sequence_rows,
     backbone_rows,
     cad_net_rows,
+    changed,
+    differences,
     loss_ablation_rows,
     lrar_rows,
     pooling_rows,
+    reductions,
     restoration_rows,
     sequence_rows,
     set_title,
@@ -38,9 +44,12 @@ from crreid.rows import (
     unseen_resolution_rows,
     upsampled_by,
 )
-from crreid.runs import Workspace, measure
+from crreid.runs import Workspace, find_record, measure, with_teachers
+from crreid.settings import canonical, described, leaves, with_value
 from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.study.published import published_numbers
+
+RECORDS = Path(__file__).parents[1] / "results" / "records"
 
 TABLES: dict[str, tuple[Rows, list[str]]] = {
     "I": (
@@ -151,13 +160,13 @@ def test_hrnet_reid_of_table_6_is_the_last_row_of_table_5(profile):
     assert table6["HRNet-ReID"] == table5["AAP+AMP"]
 
 
-def test_the_papers_set_of_table_7_is_the_full_row_of_table_2(profile):
+def test_the_profiles_set_of_table_7_is_the_full_row_of_table_2(profile):
     full = rows_of(loss_ablation_rows, profile)["SR+ID+PS"]
     runs = rows_of(sequence_rows, profile)
-    assert runs[set_title(PAPER_MEMBERS)] == full
+    assert runs[set_title(profile.members)] == full
     assert {run.teacher for run in runs.values()} == {full.teacher}
     for run in runs.values():
-        assert replace(run, method=replace(run.method, members=PAPER_MEMBERS)) == full
+        assert replace(run, method=replace(run.method, members=profile.members)) == full
 
 
 def test_all_63_sets_are_tried_once(profile):
@@ -229,7 +238,8 @@ def test_poolings_of_table_5(profile):
     runs = rows_of(pooling_rows, profile)
     poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
     expected = {
-        row: HRNetReIDHighSettings(network=replace(profile.network, pooling=name)) for row, name in poolings.items()
+        row: HRNetReIDHighSettings(network=replace(profile.network, pooling=name), identity=profile.identity)
+        for row, name in poolings.items()
     }
     assert {row: run.method for row, run in runs.items()} == expected
 
@@ -335,6 +345,99 @@ def test_all_systems_are_tested_at_unseen_rates_with_table_1s_weights(profile):
     assert table1["LRAR"].training_digest == rows_of(lrar_rows, profile)["+ progressive = LRAR"].training_digest
 
 
+# --- what the rows are, and how one changes them --------------------------------------------------------------------
+
+QUICK = profile_settings("quick", "mlr-synthetic")
+
+
+def test_differences_are_the_settings_that_are_not_the_same_in_all_rows():
+    found = differences(rows_of(loss_ablation_rows, QUICK))
+    assert found.index.tolist() == ["HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS"]
+    assert found["method"].tolist() == ["HRNetReIDHigh", "PSHRNet", "PSHRNet", "PSHRNet"]
+    assert found["method.restoration"].tolist() == ["", "none", "VDSRSettings", "VDSRSettings"]
+    assert found["method.pseudo_siamese_weight"].tolist() == ["", "0", "0", "0.5"]
+    assert found["teacher"].tolist() == ["none", "none", "none", "HRNetReIDHigh"]
+    assert "schedule.epochs" not in found
+    assert "method.restoration.depth" not in found  # the same wherever there is one
+    of_seeds = {row: [run, replace(run, seed=1)] for row, run in rows_of(pooling_rows, QUICK).items()}
+    poolings = differences(of_seeds)
+    assert poolings.to_dict("list") == {"method.network.pooling": ["average", "maximum", "both"]}
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "reduced"])
+@pytest.mark.parametrize("dataset", ["mlr-synthetic", "mlr-market-1501", "caviar"])
+def test_reductions_are_all_that_differs_from_the_paper(name, dataset):
+    here, paper = (rows_of(start_here_rows, profile_settings(profile, dataset)) for profile in (name, "paper"))
+    table = reductions(here, paper)
+    listed = {line.setting: (line.paper, line.here) for line in table.itertuples()}
+    assert len(listed) == len(table) > 5
+    assert listed["method.network.backbone"] == ("hrnet_w32", "hrnet_w18_small")
+    whole = replace(paper["SR+ID+PS"], teacher=None)
+    for setting in listed:
+        value = leaves(described(replace(here["SR+ID+PS"], teacher=None)))[setting]
+        whole = with_value(whole, setting, value)
+    assert whole == replace(here["SR+ID+PS"], teacher=None)
+    assert reductions(paper, paper).empty
+
+
+def test_reductions_of_quick_on_built_in_data():
+    paper = profile_settings("paper", "mlr-synthetic")
+    table = reductions(rows_of(start_here_rows, QUICK), rows_of(start_here_rows, paper)).set_index("setting")
+    assert table.loc["size"].tolist() == ["256, 128", "128, 64"]
+    assert table.loc["schedule.epochs"].tolist() == ["71", "8"]
+    assert table.loc["data.train_identities"].tolist() == ["none", "54"]
+    assert not {"data.dataset", "data.mlr.cameras", "schedule.weight_decay", "teacher"} & set(table.index)
+
+
+def test_changes_reach_a_run_and_its_teacher_where_they_have_the_setting():
+    run = rows_of(loss_ablation_rows, QUICK)["SR+ID+PS"]
+    changes = {"method.restoration_weight": 1, "schedule.epochs": 4, "data.mlr.cameras": [2], "method.masks": None}
+    found = changed(run, changes)
+    assert found.method == replace(run.method, restoration_weight=1.0)
+    for each, before in ((found, run), (found.teacher, run.teacher)):
+        assert (each.schedule, each.data.mlr.cameras) == (replace(before.schedule, epochs=4), (2,))
+    assert found.teacher.method == run.teacher.method
+    assert changed(run, {}) == run
+    assert changed(run, {"method.restoration": None}).method.restoration is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        (
+            "method.restoration_wieght",
+            1,
+            "no row of the study has a setting .*; did you mean method.restoration_w",
+        ),
+        ("xyz", 1, r"no row of the study has a setting 'xyz'; e\.g\. schedule\.epochs"),
+        ("schedule.epochs", "4", "schedule.epochs must be int, not '4'"),
+        ("schedule.epochs", True, "schedule.epochs must be int, not True"),
+        ("schedule.epochs", -1, "epochs must be 0 or more, not -1"),
+        ("schedule.decay", "x", r"schedule.decay must be Literal\['steps', 'cosine'\], not 'x'"),
+        ("data.mlr.cameras", 2, r"data.mlr.cameras must be tuple\[int, ...\], not 2"),
+        ("size", [1], r"size must be tuple\[int, int\], not \[1\]"),
+        ("method.network", 3, "method.network must be HRNetReIDSettings, not 3"),
+    ],
+)
+def test_changes_that_cannot_be_made_are_refused_in_one_sentence(name, value, problem):
+    with pytest.raises(InputError, match=problem):
+        changed(rows_of(loss_ablation_rows, QUICK)["ID"], {name: value})
+
+
+def test_every_committed_record_is_the_record_of_a_row():
+    recorded = {file.stem: json.loads(file.read_text()) for file in RECORDS.glob("*.json")}
+    of_file = {record["settings"]["weights"] for record in recorded.values()} - {"random"}
+    starts = [RANDOM_WEIGHTS, *(StartingWeights(of_backbone=(("resnet50", each),)) for each in of_file)]
+    rows = [*(item.rows for item in ITEMS.values()), all_sequence_rows, all_cad_net_rows]
+    profiles = (QUICK, profile_settings("reduced", "mlr-market-1501"))
+    runs = [run for p in profiles for w in starts for table in rows for run in rows_of(table, p, weights=w).values()]
+    assert recorded.keys() <= {run.digest for run in with_teachers(runs)}
+    workspace = Workspace(results_dir=RECORDS.parent, runs_dir=RECORDS)
+    for run in runs:
+        if run.digest in recorded:
+            assert find_record(run, workspace).run == canonical(run)  # refused if the images were others
+
+
 # --- one file and one line -----------------------------------------------------------------------------------------
 
 MEAN_COLOUR = '''
@@ -397,9 +500,10 @@ def test_a_new_method_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pyte
     tests = replace(smoke.evaluation, query_rates=(1, 4))
     record = measure(replace(runs["Mean colour"], evaluation=tests), workspace)
     assert record.title == "Mean colour"
-    for test in ("protocol", "rate 1", "rate 4"):
-        for metric in ("rank1", "rank5", "map_hit", "map_trapezoid"):
-            assert math.isfinite(record.score(metric, test=test))
-    assert [set(row) for row in record.measured["epochs"]] == [{"epoch", "learning_rate", "ce", "total"}] * 2
-    assert record.measured["parameters"] == 18 * 6 + 6
-    assert record.score("rank1", test="rate 1") > 25  # six persons; colours alone tell some of them apart
+    for metric in ("rank1", "rank5", "map_hit", "map_trapezoid"):
+        for options in ({}, {"test": "uniform", "rate": 1}, {"test": "uniform", "rate": 4}):
+            assert math.isfinite(record.score(metric, **options))
+    assert list(record.epochs) == ["epoch", "learning_rate", "ce", "total"]
+    assert record.parameters == 18 * 6 + 6
+    # six persons; colours alone tell some of them apart
+    assert record.score("rank1", test="uniform", rate=1) > 25
