@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
 from crreid.synthetic.drawing import Floats, Material, Point, Rgb, Surface, Tube, choose, plain, scaled
-from crreid.synthetic.people import Garment, Person, inside_print, paint
+from crreid.synthetic.people import SHAPES, Garment, Person, paint
 
 __all__ = ["Arm", "Leg", "Pose", "body", "draw_pose", "walk"]
 
@@ -54,7 +55,7 @@ class Pose:
     arms: tuple[Arm, Arm]  # right and left
 
 
-def draw_pose(generator: np.random.Generator, stride: float, shoulders: float) -> Pose:
+def draw_pose(generator: Generator, stride: float, shoulders: float) -> Pose:
     """Draw a moment of a walk, now and then of somebody who stands, or holds something in front of the chest."""
     standing = generator.random() < 0.12
     bends = {0.25: 0.78, 0.9: 0.12, 1.75: 0.10}
@@ -69,15 +70,10 @@ def draw_pose(generator: np.random.Generator, stride: float, shoulders: float) -
 
 
 def walk(*, phase: float, step: float, swing: float, bends: tuple[float, float], lean: float, shoulders: float) -> Pose:
-    """Return the body at one phase of the walking cycle.
+    """Return the body at one phase of the walking cycle; the left leg is half a cycle ahead.
 
-    Args:
-        phase: Phase of the cycle in radians; the left leg is half a cycle ahead.
-        step: Largest angle of the thighs from the vertical in radians.
-        swing: Largest angle of the upper arms in radians.
-        bends: Bend of the right and the left elbow in radians.
-        lean: Forward shift of the shoulders in body heights.
-        shoulders: Half width of the shoulders in body heights.
+    `step` and `swing` are the largest angles of thighs and upper arms from the vertical, `bends` those of the right and
+    the left elbow, all in radians; `lean` shifts the shoulders forward, `shoulders` is half their width.
     """
     right, left = _leg_joints(-1, phase, step), _leg_joints(1, phase + math.pi, step)
     lift = -min(right.heel[1], right.toe[1], left.heel[1], left.toe[1]) + 0.014
@@ -96,8 +92,7 @@ def walk(*, phase: float, step: float, swing: float, bends: tuple[float, float],
 def _leg_joints(side: int, phase: float, step: float) -> Leg:
     hip = (side * 0.046, 0.50, 0.0)
     thigh = step * math.sin(phase) + 0.05
-    # the knee bends while the leg swings forward
-    flex = 0.06 + 1.9 * step * max(0.0, math.cos(phase)) ** 1.5
+    flex = 0.06 + 1.9 * step * max(0.0, math.cos(phase)) ** 1.5  # the knee bends while the leg swings forward
     knee = _hang(hip, THIGH, thigh, side * -0.02)
     ankle = _hang(knee, SHIN, thigh - flex, side * -0.01)
     tilt = 0.9 * (thigh - flex) + 0.15
@@ -131,16 +126,11 @@ def _hang(start: Point, length: float, forward: float, outward: float) -> Point:
 
 def body(person: Person, pose: Pose) -> list[Tube]:
     """Return all tubes of a person in a pose."""
-    # shirts and coats hang over what is worn below
-    behind = 0.03 + 0.4 * max(0.0, 0.50 - person.hem)
-    lower = [_seat(person, pose), *(tube for leg in pose.legs for tube in _leg(person, leg))]
-    return [
-        *_trunk(person, pose),
-        *_head(person, pose),
-        *(replace(tube, behind=behind) for tube in lower),
-        *(tube for arm in pose.arms for tube in _arm(person, arm)),
-        *_bag(person, pose),
-    ]
+    behind = 0.03 + 0.4 * max(0.0, 0.50 - person.hem)  # shirts and coats hang over what is worn below
+    below = [_seat(person, pose), *(tube for leg in pose.legs for tube in _leg(person, leg))]
+    lower = [replace(tube, behind=behind) for tube in below]
+    arms = [tube for arm in pose.arms for tube in _arm(person, arm)]
+    return [*_trunk(person, pose), *_head(person, pose), *lower, *arms, *_bag(person, pose)]
 
 
 def _trunk(person: Person, pose: Pose) -> list[Tube]:
@@ -165,7 +155,7 @@ def _shirt(person: Person) -> Material:
         if person.print_ is not None:
             print_ = person.print_
             across = (np.where(front, side, -side) - print_.across) / print_.size
-            inside = inside_print(print_.shape, across, (surface.down - print_.along) / print_.size)
+            inside = SHAPES[print_.shape](across, (surface.down - print_.along) / print_.size)
             result[inside & (front | print_.back)] = print_.colour
         if person.bag is not None and person.bag.kind == "backpack":
             strap = np.abs(np.abs(side) - 0.055) < 0.0105
@@ -228,15 +218,9 @@ def _face(person: Person) -> Material:
 def _cloth(
     garment: Garment, skin: Rgb, above: float, end: float, *, stripe: Rgb | None = None, sock: Rgb | None = None
 ) -> Material:
-    """Return a cloth as far as `end` along its tube and skin beyond, with a stripe down the sides and a sock.
+    """Return a cloth that covers the share `end` of a tube, with a stripe down the sides, then skin and a sock.
 
-    Args:
-        garment: The cloth.
-        skin: Colour of what the cloth leaves bare.
-        above: Length of the limb above the tube in body heights, so that patterns run on.
-        end: Share of the tube that the cloth covers.
-        stripe: Colour of the stripe, if any.
-        sock: Colour of the sock, if any.
+    `above` is the length of the limb above the tube in body heights, so that patterns run on.
     """
 
     def colour(surface: Surface) -> Floats:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image
 
 from crreid.data.sources import UInt8Image
@@ -34,7 +35,7 @@ class Camera:
     quality: int  # of the JPEG encoder, 1 to 95
 
 
-def draw_camera(generator: np.random.Generator, number: int) -> Camera:
+def draw_camera(generator: Generator, number: int) -> Camera:
     """Draw camera `number` (from 1); neighbours differ in the tint of their light."""
     azimuth, height = generator.uniform(0, 2 * math.pi), generator.uniform(0.5, 1.1)
     warmth = (0.07 if number % 2 else -0.07) * generator.uniform(0.3, 1.4)
@@ -57,16 +58,10 @@ def draw_camera(generator: np.random.Generator, number: int) -> Camera:
     )
 
 
-def develop(picture: Floats, camera: Camera, generator: np.random.Generator) -> UInt8Image:
+def develop(picture: Floats, camera: Camera, generator: Generator) -> UInt8Image:
     """Turn light into the file's pixels: exposure, lens, colours, noise, compression.
 
-    Args:
-        picture: (height, width, 3) in [0, 1].
-        camera: The camera that took it.
-        generator: Draws exposure, motion blur and noise of this image.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
+    The picture, (height, width, 3) in [0, 1], becomes uint8 RGB of the same shape.
     """
     height, width = picture.shape[:2]
     pixel = height / 128
@@ -106,9 +101,7 @@ def box_mean(picture: Floats, size: int) -> Floats:
 def _weighted(picture: Floats, weights: Floats, axis: int) -> Floats:
     """Convolve along one axis with a short symmetric kernel."""
     radius, size = len(weights) // 2, picture.shape[axis]
-    padding = [(0, 0)] * picture.ndim
-    padding[axis] = (radius, radius)
-    padded = np.pad(picture, padding, mode="edge")
+    padded = np.pad(picture, [(radius * (axis == each),) * 2 for each in range(picture.ndim)], mode="edge")
     result = np.zeros_like(picture)
     for offset, weight in enumerate(weights):
         part = padded[offset : offset + size] if axis == 0 else padded[:, offset : offset + size]

@@ -17,7 +17,6 @@ from crreid.synthetic.renderer import RENDERER_VERSION, Renderer
 __all__ = ["SyntheticSettings", "SyntheticSource", "synthetic_pedestrians"]
 
 LEAST = {"train_identities": 2, "test_identities": 2, "cameras": 2, "images_per_camera": 2, "height": 32, "width": 16}
-
 DISTRACTOR_SHARE = 0.1  # distractors per image of the test identities
 
 
@@ -59,9 +58,7 @@ def _images(settings: SyntheticSettings) -> dict[str, tuple[int, int, int]]:
     distractors = round(DISTRACTOR_SHARE * settings.test_identities * settings.cameras * per_camera)
     share, rest = divmod(distractors, settings.cameras)  # dealt out to the cameras in turn
     numbers += [(0, camera, n) for camera in cameras for n in range(1, share + (camera <= rest) + 1)]
-    return {
-        f"{identity:04d}_c{camera}_{index:02d}.png": (identity, camera, index) for identity, camera, index in numbers
-    }
+    return {f"{i:04d}_c{camera}_{n:02d}.png": (i, camera, n) for i, camera, n in numbers}
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,10 @@ class SyntheticSource:
     """Draws images by paths such as `0012_c3_07.png`: identity, camera, index; identity 0000 is a distractor.
 
     An image depends on the seed, its size and the three numbers of its path, not on how many people there are.
-
-    Attributes:
-        settings: Which paths exist, and the size and seed of the images.
     """
 
     settings: SyntheticSettings
-
-    @property
-    def location(self) -> str:
-        """Return `built-in`."""
-        return "built-in"
+    location = "built-in"
 
     def read(self, path: str) -> UInt8Image:
         """Draw one image: (height, width, 3) uint8 RGB.
@@ -87,7 +77,7 @@ class SyntheticSource:
         Raises:
             InputError: The data set has no such path.
         """
-        numbers, settings = _images(self.settings).get(path), self.settings
+        settings, numbers = self.settings, _images(self.settings).get(path)
         if numbers is None:
             raise InputError(
                 f"built-in:{path}: no such image; expected a path such as 0012_c3_02.png "
@@ -96,10 +86,7 @@ class SyntheticSource:
         return Renderer(seed=settings.seed, height=settings.height, width=settings.width).image(*numbers)
 
     def content(self, paths: Iterable[str]) -> str:
-        """Return 16 hex digits naming the pixels behind the paths; nothing is drawn.
-
-        The digest covers the paths and all that their pixels depend on: the renderer's version, seed and size.
-        """
+        """Return 16 hexadecimal digits over the paths, the renderer's version, seed and size; nothing is drawn."""
         settings = self.settings
         start = f"synthetic {RENDERER_VERSION} {settings.seed} {settings.height}x{settings.width}"
         return hashlib.sha256("".join(f"{line}\n" for line in (start, *paths)).encode()).hexdigest()[:16]
@@ -111,16 +98,10 @@ def synthetic_pedestrians(settings: SyntheticSettings = SyntheticSettings()) -> 
     Training and test identities are disjoint. The first image of each test identity in each camera is a query, the
     others are gallery. Distractors have identity 0.
     """
-
-    def role(identity: int, index: int) -> str:
-        if identity <= settings.train_identities:
-            return "train" if identity else "distractor"
-        return "query" if index == 1 else "gallery"
-
-    rows = [
-        (path, identity, camera, role(identity, index), 1.0)
-        for path, (identity, camera, index) in _images(settings).items()
-    ]
+    rows: list[tuple[str, int, int, str, float]] = []
+    for path, (identity, camera, index) in _images(settings).items():
+        role = "train" if identity <= settings.train_identities else "query" if index == 1 else "gallery"
+        rows.append((path, identity, camera, role if identity else "distractor", 1.0))
     return ImageTable(
         name="synthetic",
         rows=pd.DataFrame(rows, columns=["path", "identity", "camera", "role", "rate"]),

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 __all__ = ["Canvas", "Floats", "Material", "Point", "Rgb", "Surface", "Tube", "View", "choose", "plain", "scaled"]
@@ -16,12 +17,11 @@ Floats = NDArray[np.floating[Any]]  # float32 wherever pixels are meant
 Rgb = tuple[float, float, float]  # display values in [0, 1]
 Point = tuple[float, float, float]  # in body heights: x to the person's left, y up from the ground, z forward
 
-STATIONS = 64
-
+STATIONS = 64  # steps of a tube's profile
 T = TypeVar("T")
 
 
-def choose(generator: np.random.Generator, options: Sequence[T] | Mapping[T, float]) -> T:
+def choose(generator: Generator, options: Sequence[T] | Mapping[T, float]) -> T:
     """Draw one of the options, which a mapping gives with their shares."""
     if isinstance(options, Mapping):
         shares = np.array(list(options.values()))
@@ -92,15 +92,10 @@ class Tube:
 
 
 class Canvas:
-    """A picture in progress.
-
-    Attributes:
-        depth: (height, width) largest depth drawn at each pixel; minus infinity where nothing is.
-        layers: Surfaces in drawing order with their colours and depth of folds; later ones cover earlier ones.
-    """
+    """A picture in progress: the largest depth drawn at each pixel, and the surfaces drawn so far."""
 
     def __init__(self, height: int, width: int) -> None:
-        """Start empty, `height` x `width` pixels."""
+        """Start empty: minus infinitely deep, without layers of surface, colours and depth of folds."""
         self.depth: Floats = np.full((height, width), -np.inf, np.float32)
         self.layers: list[tuple[Surface, Floats, float]] = []
 
@@ -143,12 +138,7 @@ class Canvas:
 
 
 def _surface(
-    tube: Tube,
-    view: View,
-    index: NDArray[np.intp],
-    parts: tuple[Floats, Floats, Floats, Floats],
-    axis: tuple[float, float],
-    length: float,
+    tube: Tube, view: View, index: NDArray[np.intp], parts: Sequence[Floats], axis: tuple[float, float], length: float
 ) -> Surface:
     """Return position around the tube and normal of each visible point.
 

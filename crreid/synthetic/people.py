@@ -6,14 +6,17 @@ leaves the coarse colour and removes the pattern, which is the problem of cross-
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from crreid.synthetic.drawing import Floats, Rgb, choose
 
-__all__ = ["PATTERNS", "Bag", "Garment", "Person", "Print", "draw_person", "inside_print", "paint"]
+__all__ = ["PATTERNS", "SHAPES", "Bag", "Garment", "Person", "Print", "draw_person", "paint"]
 
 COARSE_UPPER: dict[Rgb, float] = {(0.46, 0.46, 0.47): 4.0, (0.53, 0.48, 0.42): 3.0, (0.40, 0.45, 0.53): 3.0}
 """Grey, taupe and slate: coarse colours of upper garments, few and middling, so that patterns have room both ways."""
@@ -47,7 +50,16 @@ CONTRASTS: tuple[Rgb, ...] = (
 
 LIGHT_PRINTS: list[Rgb] = [(0.88, 0.88, 0.86), (0.80, 0.28, 0.24), (0.85, 0.74, 0.30), (0.45, 0.68, 0.82)]
 DARK_PRINTS: list[Rgb] = [(0.12, 0.12, 0.14), (0.62, 0.16, 0.18), (0.16, 0.26, 0.50), (0.18, 0.38, 0.26)]
-SHAPES = ("square", "disc", "text", "cross", "diamond", "bar", "ring")
+SHAPES: dict[str, Callable[[Floats, Floats], NDArray[np.bool_]]] = {
+    "square": lambda u, v: (abs(u) < 0.9) & (abs(v) < 0.9) & ~((abs(u) < 0.45) & (abs(v) < 0.4)),
+    "disc": lambda u, v: u * u + v * v < 1,
+    "text": lambda u, v: (abs(u) < 1.3) & (abs(v) < 1) & (np.mod(v * 1.5 + 0.4, 1) < 0.6) & (np.mod(u * 2.3, 1) < 0.75),
+    "cross": lambda u, v: ((abs(u) < 0.3) & (abs(v) < 1)) | ((abs(v) < 0.3) & (abs(u) < 1)),
+    "diamond": lambda u, v: abs(u) + abs(v) < 1,
+    "bar": lambda u, v: (abs(u) < 1.5) & (abs(v) < 0.4),
+    "ring": lambda u, v: abs(np.sqrt(u * u + v * v) - 0.72) < 0.28,
+}
+"""Which points belong to a print, by their offsets across and down from its centre in half heights of the print."""
 
 SKINS: list[Rgb] = [(0.86, 0.68, 0.57), (0.80, 0.61, 0.49), (0.70, 0.51, 0.39), (0.50, 0.35, 0.26)]
 HAIRS: list[Rgb] = [(0.09, 0.08, 0.08), (0.17, 0.12, 0.10), (0.32, 0.22, 0.15), (0.60, 0.47, 0.30), (0.5, 0.5, 0.5)]
@@ -142,13 +154,12 @@ class Person:
     stride: float  # factor on the length of steps
 
 
-def draw_person(generator: np.random.Generator, look: np.random.Generator) -> Person:
+def draw_person(generator: Generator, look: Generator) -> Person:
     """Draw an identity; the order of the draws is part of the renderer's version.
 
-    Args:
-        generator: Draws what one person has alone: patterns, prints, trims and all that low resolution removes.
-        look: Draws what look-alikes share: coarse colours, cut of the clothes, hair and what they carry. Without
-            look-alikes, colour alone would find a person among a few hundred at any resolution.
+    `generator` draws what one person has alone: patterns, prints, trims and all that low resolution removes; `look`
+    draws what look-alikes share: coarse colours, cut of the clothes, hair and what they carry. Without look-alikes,
+    colour alone would find a person among a few hundred at any resolution.
     """
     chance, shared = generator.random(4).tolist(), look.random(3).tolist()
     lower_kind = choose(look, {"trousers": 0.68, "shorts": 0.20, "skirt": 0.12})
@@ -178,7 +189,15 @@ def draw_person(generator: np.random.Generator, look: np.random.Generator) -> Pe
         shoes=_near(look, SHOES),
         soles=_near(generator, SOLES),
         socks=_near(generator, SOCKS),
-        bag=_draw_bag(generator, look) if shared[1] < 0.55 else None,
+        bag=Bag(
+            kind=choose(look, {"backpack": 0.45, "shoulder": 0.35, "handbag": 0.2}),
+            colour=_near(look, ACCENTS),
+            trim=_near(generator, ACCENTS),
+            side=choose(look, (-1.0, 1.0)),
+            size=look.uniform(0.85, 1.2),
+        )
+        if shared[1] < 0.55
+        else None,
         hat=choose(look, ("cap", "beanie")) if shared[2] < 0.16 else "",
         hat_colour=_near(look, ACCENTS),
         hat_band=_near(generator, ACCENTS),
@@ -187,7 +206,7 @@ def draw_person(generator: np.random.Generator, look: np.random.Generator) -> Pe
     )
 
 
-def _near(generator: np.random.Generator, colours: list[Rgb], spread: float = 0.02) -> Rgb:
+def _near(generator: Generator, colours: list[Rgb], spread: float = 0.02) -> Rgb:
     """Draw one of the colours, a little off."""
     return _rgb(np.array(choose(generator, colours)) + generator.normal(0, spread, 3))
 
@@ -197,19 +216,9 @@ def _rgb(values: NDArray[np.float64]) -> Rgb:
     return red, green, blue
 
 
-def _draw_bag(generator: np.random.Generator, look: np.random.Generator) -> Bag:
-    return Bag(
-        kind=choose(look, {"backpack": 0.45, "shoulder": 0.35, "handbag": 0.2}),
-        colour=_near(look, ACCENTS),
-        trim=_near(generator, ACCENTS),
-        side=choose(look, (-1.0, 1.0)),
-        size=look.uniform(0.85, 1.2),
-    )
-
-
 def _draw_garment(
-    generator: np.random.Generator,
-    look: np.random.Generator,
+    generator: Generator,
+    look: Generator,
     colours: dict[Rgb, float],
     patterns: dict[str, float],
     strength: float,
@@ -229,9 +238,7 @@ def _draw_garment(
     )
 
 
-def _contrast(
-    generator: np.random.Generator, mean: NDArray[np.float64], duty: float, strength: float
-) -> NDArray[np.float64]:
+def _contrast(generator: Generator, mean: NDArray[np.float64], duty: float, strength: float) -> NDArray[np.float64]:
     """Draw the difference of a pattern's two colours, reduced to keep both in [0.04, 0.96]."""
     direction = np.array(choose(generator, CONTRASTS)) + generator.normal(0, 0.08, 3)
     direction *= choose(generator, (-1.0, 1.0))
@@ -244,12 +251,12 @@ def _contrast(
     return np.asarray(wanted * max(fits, 0.0))
 
 
-def _draw_print(generator: np.random.Generator, garment: Garment) -> Print:
+def _draw_print(generator: Generator, garment: Garment) -> Print:
     """Draw a print or a small logo that stands out from the garment."""
     colours = LIGHT_PRINTS if sum(garment.first) < 1.4 else DARK_PRINTS
     small = generator.random() < 0.35
     return Print(
-        shape=choose(generator, SHAPES),
+        shape=choose(generator, list(SHAPES)),
         colour=choose(generator, colours),
         size=generator.uniform(0.013, 0.018) if small else generator.uniform(0.026, 0.046),
         across=choose(generator, (-0.045, 0.045)) if small else 0.0,
@@ -259,64 +266,35 @@ def _draw_print(generator: np.random.Generator, garment: Garment) -> Print:
 
 
 def paint(garment: Garment, across: Floats, along: Floats) -> Floats:
-    """Return the colours of a cloth at N points, (N, 3) in [0, 1].
-
-    Args:
-        garment: The cloth.
-        across: (N,) distances around the body in body heights.
-        along: (N,) distances down the body in body heights.
-    """
+    """Return the colours (N, 3) of a cloth at (N,) distances around and down the body, in body heights."""
     first, second = np.asarray(garment.first, np.float32), np.asarray(garment.second, np.float32)
     if garment.pattern == "plain":
         return np.broadcast_to(first, (len(across), 3))
-    share = _share(garment, across / garment.period, along / garment.period + garment.phase)
+    u, v = across / garment.period, along / garment.period + garment.phase
+    share = np.asarray(_share(garment.pattern, u, v, garment.duty), np.float32)
     return second + share[:, None] * (first - second)
 
 
-def _share(garment: Garment, u: Floats, v: Floats) -> Floats:
-    """Return the (N,) share of the first colour at coordinates in periods; its mean over a period is the duty."""
-    duty = garment.duty
-    match garment.pattern:
+def _share(pattern: str, u: Floats, v: Floats, duty: float) -> NDArray[Any]:
+    """Return the share of the first colour at coordinates in periods; its mean over a period is the duty."""
+    match pattern:
         case "stripes":
-            inside = _fraction(v) < duty
+            return _fraction(v) < duty
         case "pinstripes":
-            inside = _fraction(u) < duty
+            return _fraction(u) < duty
         case "diagonal":
-            inside = _fraction((u + v) * 0.7) < duty
-        case "checks" | "plaid":
-            mixed = 0.5 * ((_fraction(u) < duty).astype(np.float32) + (_fraction(v) < duty))
-            if garment.pattern == "checks":
-                return mixed
-            return np.where((_fraction(u + 0.6) < 0.12) | (_fraction(v + 0.6) < 0.12), np.float32(duty), mixed)
+            return _fraction((u + v) * 0.7) < duty
+        case "checks":
+            return 0.5 * ((_fraction(u) < duty).astype(np.float32) + (_fraction(v) < duty))
+        case "plaid":
+            thin = (_fraction(u + 0.6) < 0.12) | (_fraction(v + 0.6) < 0.12)
+            return np.where(thin, np.float32(duty), _share("checks", u, v, duty))
         case "dots":
             du, dv = _fraction(u + 0.5 * np.mod(np.floor(v), 2)) - 0.5, _fraction(v) - 0.5
-            inside = du * du + dv * dv < duty / np.pi
-        case _:  # blocks: broad bands of unequal height
-            inside = np.mod(np.floor(v * 0.8) * 7, 10) < 10 * duty
-    return inside.astype(np.float32)
+            return du * du + dv * dv < duty / np.pi
+    bands: Floats = np.mod(np.floor(v * 0.8) * 7, 10)  # blocks: broad bands of unequal height
+    return bands < 10 * duty
 
 
 def _fraction(values: Floats) -> Floats:
     return values - np.floor(values)
-
-
-def inside_print(shape: str, across: Floats, along: Floats) -> NDArray[np.bool_]:
-    """Tell which points belong to a print; coordinates in its half heights, its centre at the origin."""
-    x, y = np.abs(across), np.abs(along)
-    inside: NDArray[np.bool_]
-    match shape:
-        case "square":
-            inside = (x < 0.9) & (y < 0.9) & ~((x < 0.45) & (y < 0.4))
-        case "disc":
-            inside = x * x + y * y < 1
-        case "ring":
-            inside = np.abs(np.sqrt(x * x + y * y) - 0.72) < 0.28
-        case "text":
-            inside = (x < 1.3) & (y < 1) & (np.mod(along * 1.5 + 0.4, 1) < 0.6) & (np.mod(across * 2.3, 1) < 0.75)
-        case "cross":
-            inside = ((x < 0.3) & (y < 1)) | ((y < 0.3) & (x < 1))
-        case "diamond":
-            inside = x + y < 1
-        case _:
-            inside = (x < 1.5) & (y < 0.4)
-    return inside

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image
 
 from crreid.data.sources import UInt8Image
@@ -22,25 +23,17 @@ RENDERER_VERSION = "1"
 """Changes with every change of a pixel, so that cached images are drawn again."""
 
 SAMPLES = 3  # canvas pixels along the side of one image pixel
-
 LOOK_ALIKES = 3  # successive identities that share a look: coarse colours, cut and build
 
 # streams of random numbers, the second number of each seed
 PERSON, TRACK, IMAGE, CAMERA, SCENE, FOLDS, STRANGER, LOOK = range(8)
 
 
-def _stream(*numbers: int) -> np.random.Generator:
+def _stream(*numbers: int) -> Generator:
     return np.random.default_rng(numbers)
 
 
 # what several images share is drawn once per process
-
-
-@lru_cache(maxsize=64)
-def _camera(seed: int, number: int) -> Camera:
-    return draw_camera(_stream(seed, CAMERA, number), number)
-
-
 @lru_cache(maxsize=1024)
 def _person(seed: int, identity: int) -> Person:
     return draw_person(_stream(seed, PERSON, identity), _stream(seed, LOOK, (identity - 1) // LOOK_ALIKES))
@@ -60,30 +53,18 @@ def _fold_map(seed: int) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class Renderer:
-    """Draws images of people.
-
-    Attributes:
-        seed: Names the world; 0 or more.
-        height: Height of the images in pixels.
-        width: Width of the images in pixels.
-    """
+    """Draws images of people; the seed names the world, height and width are in pixels."""
 
     seed: int
     height: int
     width: int
 
     def image(self, identity: int, camera: int, index: int) -> UInt8Image:
-        """Draw one image.
+        """Draw image `index` of an identity in a camera, all numbered from 1: (height, width, 3) uint8 RGB.
 
-        Args:
-            identity: From 1; 0 draws a distractor: somebody else, a box that missed the person, or no person.
-            camera: From 1.
-            index: Number of the image among those of this identity in this camera.
-
-        Returns:
-            (height, width, 3) uint8 RGB.
+        The identity 0 is a distractor: somebody else, a box that missed the person, or no person.
         """
-        look = _camera(self.seed, camera)
+        look = draw_camera(_stream(self.seed, CAMERA, camera), camera)
         generator = _stream(self.seed, IMAGE, identity, camera, index)
         picture = self._backdrop(camera, generator)
         kind = generator.random() if identity == 0 else 1.0
@@ -100,7 +81,7 @@ class Renderer:
             picture = occlude(picture, generator)
         return develop(picture, look, generator)
 
-    def _backdrop(self, camera: int, generator: np.random.Generator) -> Floats:
+    def _backdrop(self, camera: int, generator: Generator) -> Floats:
         """Cut another part out of the camera's scene: (height, width, 3)."""
         scene = _scene(self.seed, camera, self.height)
         zoom = generator.uniform(0.8, 1.15)
@@ -110,12 +91,10 @@ class Renderer:
         part = scene.resize((self.width, self.height), Image.Resampling.BILINEAR, box=box)
         return np.asarray(part, np.float32) / 255 * generator.uniform(0.85, 1.12)
 
-    def _stranger(self, generator: np.random.Generator) -> Person:
+    def _stranger(self, generator: Generator) -> Person:
         return draw_person(_stream(self.seed, STRANGER, int(generator.integers(2**31))), generator)
 
-    def _place(
-        self, look: Camera, track: np.random.Generator, generator: np.random.Generator, person: Person, *, missed: bool
-    ) -> View:
+    def _place(self, look: Camera, track: Generator, generator: Generator, person: Person, *, missed: bool) -> View:
         """Draw the direction of walk, the size, and where the detector put its box."""
         quarter = choose(track, {0.0: 0.32, 0.5: 0.18, 1.0: 0.32, 1.5: 0.18})
         yaw = math.pi * quarter + track.normal(0, 0.35) + generator.normal(0, 0.22)
@@ -133,11 +112,11 @@ class Renderer:
             foot=(across * self.width * SAMPLES, foot * size),
         )
 
-    def _stand(self, canvas: Canvas, person: Person, view: View, generator: np.random.Generator) -> None:
+    def _stand(self, canvas: Canvas, person: Person, view: View, generator: Generator) -> None:
         for tube in body(person, draw_pose(generator, person.stride, person.shoulders)):
             canvas.draw(tube, view)
 
-    def _stand_by(self, canvas: Canvas, view: View, generator: np.random.Generator) -> None:
+    def _stand_by(self, canvas: Canvas, view: View, generator: Generator) -> None:
         """Draw somebody else at the edge of the box, in front or behind."""
         front = generator.random() < 0.4
         aside = choose(generator, (-1, 1)) * generator.uniform(0.36, 0.6) * self.width * SAMPLES
@@ -165,7 +144,7 @@ class Renderer:
         left: Floats = 1 - np.minimum(dark, 0.75)
         return picture * left[:, :, None]
 
-    def _compose(self, picture: Floats, canvas: Canvas, look: Camera, generator: np.random.Generator) -> Floats:
+    def _compose(self, picture: Floats, canvas: Canvas, look: Camera, generator: Generator) -> Floats:
         """Light the canvas, downsample it and lay it over the picture."""
         if not canvas.layers:
             return picture

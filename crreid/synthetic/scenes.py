@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from crreid.synthetic.drawing import Floats, Rgb, choose, scaled
@@ -17,7 +18,7 @@ __all__ = ["draw_scene", "occlude", "smooth_noise"]
 
 SCENE_WIDTH, SCENE_HEIGHT = 5.0, 1.6
 
-GROUNDS: dict[str, Rgb] = {
+GROUNDS: dict[str, Rgb] = {  # kinds of places, which cameras have in turn
     "paving": (0.58, 0.56, 0.53),
     "wall": (0.50, 0.49, 0.48),
     "park": (0.52, 0.48, 0.42),
@@ -25,21 +26,18 @@ GROUNDS: dict[str, Rgb] = {
     "arcade": (0.62, 0.59, 0.54),
     "asphalt": (0.36, 0.36, 0.38),
 }
-"""Kinds of places, which cameras have in turn, with the colour of their ground."""
 
 FACADES: list[Rgb] = [(0.56, 0.40, 0.33), (0.66, 0.63, 0.57), (0.50, 0.52, 0.54), (0.70, 0.66, 0.55)]
 DOORS: list[Rgb] = [(0.32, 0.24, 0.19), (0.28, 0.34, 0.40), (0.55, 0.53, 0.50)]
 FAR_WALLS: list[Rgb] = [(0.60, 0.58, 0.55), (0.48, 0.50, 0.52), (0.30, 0.38, 0.24)]
 PAINTS: list[Rgb] = [(0.75, 0.75, 0.76), (0.14, 0.14, 0.16), (0.45, 0.12, 0.13), (0.18, 0.26, 0.42), (0.5, 0.5, 0.5)]
-LEAVES: Rgb = (0.25, 0.34, 0.17)
-
 OCCLUDERS = ("pole", "bollard", "bicycle", "car", "bush", "board")
 
 
 class Sheet:
     """A picture in progress, drawn on in image heights."""
 
-    def __init__(self, generator: np.random.Generator, unit: float, ground: Rgb) -> None:
+    def __init__(self, generator: Generator, unit: float, ground: Rgb) -> None:
         """Start with the ground alone, `unit` pixels per image height."""
         self.generator, self.unit = generator, unit
         self.image = Image.new("RGB", (round(SCENE_WIDTH * unit), round(SCENE_HEIGHT * unit)), _bytes(ground))
@@ -68,7 +66,7 @@ def _bytes(colour: Rgb) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def draw_scene(generator: np.random.Generator, number: int, height: int) -> Floats:
+def draw_scene(generator: Generator, number: int, height: int) -> Floats:
     """Draw place `number` for images of `height` rows: (1.6 height, 5 height, 3) in [0, 1]."""
     kind = list(GROUNDS)[number % len(GROUNDS)]
     ground = scaled(GROUNDS[kind], generator.uniform(0.85, 1.15))
@@ -92,7 +90,7 @@ def draw_scene(generator: np.random.Generator, number: int, height: int) -> Floa
     return np.clip(picture, 0, 1)
 
 
-def smooth_noise(generator: np.random.Generator, shape: tuple[int, int], grain: float, strength: float) -> Floats:
+def smooth_noise(generator: Generator, shape: tuple[int, int], grain: float, strength: float) -> Floats:
     """Draw noise of standard deviation `strength`, smooth over `grain` pixels, that repeats at its borders."""
     rows, columns = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
     window = np.exp(-2 * (math.pi * grain) ** 2 * (rows**2 + columns**2))
@@ -238,7 +236,7 @@ def _furniture(sheet: Sheet, horizon: float) -> None:
         sheet.box(0, y + 0.02, SCENE_WIDTH, y + 0.032, (0.30, 0.30, 0.30))
 
 
-def occlude(picture: Floats, generator: np.random.Generator) -> Floats:
+def occlude(picture: Floats, generator: Generator) -> Floats:
     """Return the picture, (height, width, 3) in [0, 1], with one object in front."""
     height, width = picture.shape[:2]
     layer = Image.new("RGBA", (2 * width, 2 * height))  # reduced at the end, for soft edges
@@ -251,7 +249,7 @@ def occlude(picture: Floats, generator: np.random.Generator) -> Floats:
 
 
 def _draw_occluder(
-    draw: ImageDraw.ImageDraw, kind: str, size: tuple[int, int], tone: Iterable[float], generator: np.random.Generator
+    draw: ImageDraw.ImageDraw, kind: str, size: tuple[int, int], tone: Iterable[float], generator: Generator
 ) -> None:
     def paint(factor: float, colour: Iterable[float] = tone) -> tuple[int, int, int, int]:
         red, green, blue = (int(255 * min(max(value * factor, 0.0), 1.0)) for value in colour)
@@ -286,7 +284,7 @@ def _draw_occluder(
             for _ in range(90):
                 x, y = generator.uniform(-0.1, 1.1) * width, height * (1.02 - abs(generator.normal(0, 0.09)))
                 leaf, shade = generator.uniform(3, 8), generator.uniform(0.6, 1.3)
-                draw.ellipse((x - leaf, y - leaf, x + leaf, y + leaf), fill=paint(shade, LEAVES))
+                draw.ellipse((x - leaf, y - leaf, x + leaf, y + leaf), fill=paint(shade, (0.25, 0.34, 0.17)))
         case _:
             top, right = generator.uniform(0.55, 0.8) * height, left + 0.55 * width
             draw.rectangle((left, top, right, 1.1 * height), fill=paint(1))
