@@ -18,8 +18,7 @@ from crreid.methods.method import MethodSettings
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
-from crreid.models.interpolation import InterpolationSettings
-from crreid.models.restoration import RestorationSettings
+from crreid.models.common import InterpolationSettings, RestorationSettings
 from crreid.profiles import Profile, profile_settings
 from crreid.runs import Run
 from crreid.settings import described, leaves, with_value

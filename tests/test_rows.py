@@ -16,7 +16,7 @@ from crreid.methods.lrar import LRARSettings
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
-from crreid.models.interpolation import InterpolationSettings
+from crreid.models.common import InterpolationSettings
 from crreid.profiles import PROFILE_NAMES, profile_settings
 from crreid.rows import (
     CONVENTIONAL,

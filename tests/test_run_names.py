@@ -33,14 +33,14 @@ DEFAULTS = {
     DataSettings: "128a2a92d6911ff7",
     Degradation: "a3997c24908c73e7",
     EvaluationSettings: "2755487501d2bce1",
-    HRNetReIDHighSettings: "df70be1ffc132fba",
-    HRNetReIDSettings: "4bbd20e9399cbcb5",
-    IdentityLoss: "2d2497d341e7bf0c",
+    HRNetReIDHighSettings: "251995695a3c9aee",
+    HRNetReIDSettings: "a841aca6447b3b9a",
+    IdentityLoss: "92a75864ff5188e5",
     MLRSettings: "bb4cdbeb47584ee4",
-    PSHRNetSettings: "1aa66e276c19b299",
+    PSHRNetSettings: "83ff16456c8e2d11",
     Schedule: "04761a590f205662",
     VDSRSettings: "9b5fb49d314a91f0",
-    Run: "6b266cdb361c33d5",
+    Run: "499e17f101e01bea",
 }
 
 
@@ -69,7 +69,6 @@ def other_values() -> dict[str, Any]:
         "triplet_weight": 0.3,
         "margin": 0.1,
         "smoothing": 0.2,
-        "sequences": (1, 2, 3, 4),
     }
     network = {
         "backbone": "hrnet_w18",
@@ -77,7 +76,6 @@ def other_values() -> dict[str, Any]:
         "pooling": "average",
         "grids": (2, 4, 2, 1),
         "maximum_weights": (1.0, 1.0, 1.0, 1.0),
-        "sequence_length": 7424,
         "feature_length": 256,
         "dropout": 0.0,
     }
@@ -109,7 +107,6 @@ def other_values() -> dict[str, Any]:
         "method.pseudo_siamese_weight": 0,
         "method.members": ("seq5", "logits"),
         "method.restoration_learning_rate_scale": 0.1,
-        "method.student_from_teacher": True,
         "schedule.epochs": 70,
         "schedule.identities_per_batch": 4,
         "schedule.images_per_identity": 6,

@@ -1,7 +1,7 @@
-"""Restoration loss: how far a restored image is from the high-resolution one.
+"""Restoration loss: how far restored images are from the high-resolution ones.
 
 Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Eq. 5. Differs from the paper: mean over all elements, not sum; and
-the distance is taken of each image, where Eq. 5 prints an expectation inside the norm.
+the distance is taken per image, where Eq. 5 prints an expectation inside the norm.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ __all__ = ["restoration_loss"]
 
 
 def restoration_loss(restored: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference.
+    """Return the mean absolute difference.
 
     Args:
-        restored: (N, 3, height, width) float, ImageNet-normalised.
+        restored: (N, 3, height, width) float, ImageNet-normalised; CAD-Net++ compares maps of features alike.
         target: The high-resolution images, same shape and space.
 
     Returns:
         Scalar, float32 or wider, in units of the normalised images.
 
     Raises:
-        InputError: The shapes differ (which would be broadcast silently).
+        InputError: The shapes differ (torch would broadcast them silently).
+
+    Example:
+        >>> restoration_loss(torch.zeros(2, 3, 8, 4), torch.full((2, 3, 8, 4), 0.5))
+        tensor(0.5000)
     """
     if restored.shape != target.shape:
         raise InputError(

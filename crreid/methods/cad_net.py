@@ -26,9 +26,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from crreid.data.pairs import PairBatch
-from crreid.distributed import gathered, processes
 from crreid.errors import InputError
-from crreid.losses.adversarial import AdversarialKind, check_kind, deceiver_loss, discriminator_loss
+from crreid.losses.adversarial import deceiver_loss, discriminator_loss
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
@@ -36,7 +35,7 @@ from crreid.methods.method import Method, Player, parameter_group
 from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
-from crreid.numerics import at_least_float32, without_autocast
+from crreid.numerics import at_least_float32
 
 __all__ = ["CADNet", "CADNetSettings", "cad_net_plus_plus_settings", "rain_settings"]
 
@@ -62,8 +61,6 @@ class CADNetSettings:
             others only have the other losses. Batches are still drawn by identity.
         margin: Of the triplets, in units of the pooled features. 2 by general knowledge of the paper.
         triplet_weight: Of the triplets within L_cls; the paper adds them to the cross entropy as they are.
-        smoothing: Of the cross entropy's labels; not in the paper.
-        adversarial_loss: `log` as printed; the others, like spectral norm, for trainings that find no balance.
         learning_rate_scale: Of E, G and F against the schedule's rate. A schedule at 1e-2 then has 1e-3, for C 1e-2 and
             for the discriminators 1e-4: the paper's proportions, of which little is known.
         classifier_learning_rate_scale: Of C.
@@ -84,15 +81,12 @@ class CADNetSettings:
     labelled_fraction: float = 1.0
     margin: float = 2.0
     triplet_weight: float = 1.0
-    smoothing: float = 0.0
-    adversarial_loss: AdversarialKind = "log"
     learning_rate_scale: float = 0.1
     classifier_learning_rate_scale: float = 1.0
     discriminator_learning_rate_scale: float = 0.01
 
     def __post_init__(self) -> None:
         """Raises InputError naming the first setting that cannot be used."""
-        check_kind(self.adversarial_loss)
         stages = self.adversary_stages
         if not stages or len(set(stages)) < len(stages) or not set(stages) <= set(range(len(REDUCTIONS))):
             raise InputError(f"adversary_stages must be one or more of 0 to 4, each once, not {stages}")
@@ -209,17 +203,16 @@ class CADNet(Method):
             with torch.no_grad():
                 self._encode(batch)
         assert self._shown is not None
-        kind = self.settings.adversarial_loss
         if player == "feature_discriminator":
             assert self.feature_discriminators is not None
             pairs = zip(self.feature_discriminators, self._shown.features, strict=True)
             judged = [judge(features).chunk(2) for judge, features in pairs]
-            return {"d_f": _total(discriminator_loss(high, low, kind) for high, low in judged)}
+            return {"d_f": _total(discriminator_loss(high, low) for high, low in judged)}
         assert self.image_discriminator is not None
         assert self._shown.recovered is not None
         real, fakes = self.image_discriminator(batch.high), self.image_discriminator(self._shown.recovered).chunk(2)
         # the real images count twice, as in the paper's sum over both reconstructions
-        return {"d_i": _total(discriminator_loss(real, fake, kind) for fake in fakes)}
+        return {"d_i": _total(discriminator_loss(real, fake) for fake in fakes)}
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
         """Averages of f and g in a row, (N, 2 d), whatever the rate; f alone without F."""
@@ -269,73 +262,31 @@ class CADNet(Method):
         if self.feature_discriminators is not None:
             judges = zip(self.feature_discriminators, settings.adversary_stages, strict=True)
             pairs = [_judged(judge, features[stage]).chunk(2) for judge, stage in judges]
-            loss = _total(deceiver_loss(low, high, settings.adversarial_loss) for high, low in pairs)
+            loss = _total(deceiver_loss(low, high) for high, low in pairs)
             terms["adv_f"] = settings.feature_adversary_weight * loss
         if settings.restoration_weight > 0 and recovered is not None:
             loss = _total(restoration_loss(images, batch.high) for images in recovered.chunk(2))
             terms["rec"] = settings.restoration_weight * loss
         if self.image_discriminator is not None and recovered is not None:
             fakes = _judged(self.image_discriminator, recovered).chunk(2)
-            loss = _total(deceiver_loss(fake, kind=settings.adversarial_loss) for fake in fakes)
+            loss = _total(deceiver_loss(fake) for fake in fakes)
             terms["adv_i"] = settings.image_adversary_weight * loss
         return terms
 
     def _identity_terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """L_cls: cross entropy and triplets within each resolution, of v (2 N, D) and the labels (N,)."""
         settings = self.settings
-        known = None if settings.labelled_fraction == 1 else labels < self.labelled_identities
+        labelled = None if settings.labelled_fraction == 1 else labels < self.labelled_identities
         cross_entropy, triplet = [], []
         for points, logits in zip(embeddings.chunk(2), self.classifier(embeddings).chunk(2), strict=True):
-            if known is None:
-                cross_entropy.append(label_smoothing_cross_entropy(logits, labels, settings.smoothing))
-                triplet.append(batch_hard_triplet(points, labels, settings.margin))
-            else:
-                cross_entropy.append(_labelled_cross_entropy(logits, labels, known, settings.smoothing))
-                triplet.append(_labelled_triplet(points, labels, known, settings.margin))
+            cross_entropy.append(label_smoothing_cross_entropy(logits, labels, 0.0, labelled))
+            triplet.append(batch_hard_triplet(points, labels, settings.margin, labelled))
         weight = settings.classification_weight
         return {"ce": weight * _total(cross_entropy), "triplet": weight * settings.triplet_weight * _total(triplet)}
 
 
-def _labelled_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross entropy averaged over the images whose label is known; 0 where there are none.
-
-    `logits` (N, M) are for the M labelled identities, `labels` (N,) int64 are less than M where `known` (N,) bool is
-    set and not read elsewhere.
-    """
-    with without_autocast(logits):
-        targets = torch.where(known, labels, 0)  # any class will do for what is not counted
-        wide = at_least_float32(logits)
-        each = nn.functional.cross_entropy(wide, targets, reduction="none", label_smoothing=smoothing)
-        return _mean_where(known, each)
-
-
-def _labelled_triplet(embeddings: Tensor, labels: Tensor, known: Tensor, margin: float) -> Tensor:
-    """`batch_hard_triplet` among the images whose label is known: the others are neither anchor, positive nor negative.
-
-    Averaged over the anchors that have a negative; 0 where there are none, as with one labelled identity in a batch.
-    `embeddings` are (N, D), `labels` (N,) int64, `known` (N,) bool, the margin in the units of the embeddings.
-    """
-    with without_autocast(embeddings):
-        points = at_least_float32(embeddings)
-        candidates, others = gathered(points), gathered(torch.where(known, labels, -1))
-        distances = torch.cdist(points, candidates, compute_mode="donot_use_mm_for_euclid_dist")
-        same = labels[:, None] == others
-        positive, negative = known[:, None] & same, known[:, None] & ~same & (others >= 0)
-        farthest_positive = distances.masked_fill(~positive, -torch.inf).max(dim=1).values
-        nearest_negative = distances.masked_fill(~negative, torch.inf).min(dim=1).values
-        # minus infinity without a positive or a negative, which is clamped with no gradient
-        each = (margin + farthest_positive - nearest_negative).clamp(min=0)
-        return _mean_where(negative.any(dim=1), each)
-
-
 def _total(losses: Iterable[Tensor]) -> Tensor:
     return torch.stack([*losses]).sum()
-
-
-def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
-    """Mean of the values (N,) where `chosen` (N,) is set, else 0; an index by the mask would wait for the device."""
-    counted = gathered(chosen.float()).sum() / processes().count  # a process's share, since gradients are averaged
-    return torch.where(chosen, values, 0).sum() / counted.clamp(min=1 / processes().count)
 
 
 def _pooled(maps: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -32,7 +32,7 @@ from crreid.errors import InputError
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.losses.verification import VerificationHead, verification_loss
-from crreid.methods.method import Method, Player, cosine_distances, parameter_group
+from crreid.methods.method import Method, Player, parameter_group
 from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
 from crreid.models.resolution_masks import ResolutionMaskSettings
 
@@ -71,15 +71,10 @@ class LRARSettings:
             leaves them where they were drawn.
         progressive: Masks train one after the other, from the output downwards; False trains all from the start.
         verification_weight: lambda; 0 leaves the loss out.
-        verification_hidden: Units of the MLP's hidden layer; 0 for a linear head.
-        verification_pairs: `common` compares the dimensions that both images have, as the distance does; `padded` all,
-            with zeros where one lacks them, the other reading of the notes.
         triplet_weight: On batch-hard triplets of the padded descriptors, those of the sharp and of the low-resolution
             images apart, the mean of both. Not in the paper, which starts from ImageNet weights; from random weights
             and in few epochs cross entropy and verification alone hardly learn.
         margin: Of the triplets.
-        smoothing: Of the labels in the cross entropy; the paper has none.
-        distance: `squared` Euclidean on the sub-vectors of the query's level (the paper) or `cosine` of the same.
     """
 
     tag: ClassVar[str] = "LRAR"
@@ -90,12 +85,8 @@ class LRARSettings:
     mask_learning_rate_scale: float = 1.0
     progressive: bool = True
     verification_weight: float = 1.0
-    verification_hidden: int = 512
-    verification_pairs: Literal["common", "padded"] = "common"
     triplet_weight: float = 0.0
     margin: float = 0.3
-    smoothing: float = 0.0
-    distance: Literal["squared", "cosine"] = "squared"
 
     def __post_init__(self) -> None:
         """Raises InputError naming the first field that cannot be used."""
@@ -109,9 +100,6 @@ class LRARSettings:
         for name in ("verification_weight", "triplet_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"LRAR {name} must be 0 or more, not {getattr(self, name)}")
-        for name, choices in (("verification_pairs", ("common", "padded")), ("distance", ("squared", "cosine"))):
-            if getattr(self, name) not in choices:
-                raise InputError(f"LRAR {name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
 
     @property
     def title(self) -> str:
@@ -152,9 +140,7 @@ class LRAR(Method):
         levels, length = len(settings.rates), settings.network.feature_length
         self.network: PooledClassifier = settings.network.build(identities)
         self.masks = None if settings.masks is None else settings.masks.build(self.network.backbone, levels)
-        self.head = None
-        if settings.verification_weight > 0:
-            self.head = VerificationHead(length, settings.verification_hidden)
+        self.head = VerificationHead(length) if settings.verification_weight > 0 else None
         self.lengths = [
             length * (level + 1) // levels if settings.varying_length else length for level in range(levels)
         ]
@@ -186,9 +172,9 @@ class LRAR(Method):
         levels = level_of_rate(torch.cat([torch.ones_like(batch.rates), batch.rates]), settings.rates)
         descriptors = self._describe(torch.cat([batch.high, batch.low]), levels)
         logits = self.network.classifier(self.network.dropout(descriptors))
-        terms = {"ce": label_smoothing_cross_entropy(logits, labels, settings.smoothing)}
+        terms = {"ce": label_smoothing_cross_entropy(logits, labels, 0.0)}
         if self.head is not None:
-            lengths = self.live.sum(dim=1)[levels] if settings.verification_pairs == "common" else None
+            lengths = self.live.sum(dim=1)[levels]
             loss = verification_loss(self.head, descriptors, labels, lengths)
             terms["verification"] = settings.verification_weight * loss
         if settings.triplet_weight > 0:
@@ -203,12 +189,11 @@ class LRAR(Method):
 
     def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
         """Distances (Q, G) float32, each row on the parts that a query of its rate has: a matrix product a level."""
-        measure = squared_distances if self.settings.distance == "squared" else cosine_distances
         levels = level_of_rate(query_rates.to(query.device), self.settings.rates)
         distances = query.new_empty((len(query), len(gallery)), dtype=torch.float32)
         for level, length in enumerate(self.lengths):
             rows = (levels == level).nonzero().squeeze(1)
-            distances[rows] = measure(query[rows, :length], gallery[:, :length])
+            distances[rows] = squared_distances(query[rows, :length], gallery[:, :length])
         return distances
 
     def mask_table(self) -> pd.DataFrame:

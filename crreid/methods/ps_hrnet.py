@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
-from crreid.losses.pseudo_siamese import PAPER_MEMBERS, pseudo_siamese_loss
+from crreid.losses.pseudo_siamese import MEMBERS, PAPER_MEMBERS, pseudo_siamese_loss
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import sequence_triplet
 from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
@@ -43,7 +43,6 @@ class IdentityLoss:
         triplet_weight: lambda_BH, on the sum over the sequences.
         margin: m in Eq. 7. Release 0.3, paper 0.1.
         smoothing: epsilon in Eq. 9.
-        sequences: Which of Seq1 to Seq5 are pulled together (the release of phase 1 alone: Seq1 to Seq4).
     """
 
     tag: ClassVar[str] = "IdentityLoss"
@@ -51,13 +50,11 @@ class IdentityLoss:
     triplet_weight: float = 0.2
     margin: float = 0.3
     smoothing: float = 0.1
-    sequences: tuple[int, ...] = (1, 2, 3, 4, 5)
 
     def terms(self, output: HRNetReIDOutput, labels: Tensor) -> dict[str, Tensor]:
         """Weighted terms `ce` and `triplet`, scalars, for the output of N images and their labels (N,)."""
         cross_entropy = label_smoothing_cross_entropy(output.logits, labels, self.smoothing)
-        chosen = tuple(output.sequences[number - 1] for number in self.sequences)
-        triplet = sequence_triplet(chosen, labels, self.margin)
+        triplet = sequence_triplet(output.sequences, labels, self.margin)
         return {"ce": self.cross_entropy_weight * cross_entropy, "triplet": self.triplet_weight * triplet}
 
 
@@ -128,7 +125,6 @@ class PSHRNetSettings:
         members: C in Eq. 11. Paper's best row: Seq1, Seq4, Seq5, logits; the release: all six.
         restoration_learning_rate_scale: Of VDSR-CA against the schedule's rate. The release ends up with 1 (its loop
             writes one rate to all groups), the paper says 0.1.
-        student_from_teacher: Start HRNet-ReID-L from the teacher, not from the pretrained weights (neither source).
     """
 
     tag: ClassVar[str] = "PSHRNet"
@@ -139,7 +135,11 @@ class PSHRNetSettings:
     pseudo_siamese_weight: float = 0.5
     members: tuple[str, ...] = PAPER_MEMBERS
     restoration_learning_rate_scale: float = 1.0
-    student_from_teacher: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise InputError for members of L_PS that do not exist or are repeated."""
+        if not self.members or len(set(self.members)) < len(self.members) or not set(self.members) <= set(MEMBERS):
+            raise InputError(f"members must be one or more of {', '.join(MEMBERS)}, each once, not {self.members!r}")
 
     @property
     def title(self) -> str:
@@ -150,7 +150,7 @@ class PSHRNetSettings:
     @property
     def needs_teacher(self) -> bool:
         """Whether a trained HRNet-ReID-H is part of the run."""
-        return self.pseudo_siamese_weight > 0 or self.student_from_teacher
+        return self.pseudo_siamese_weight > 0
 
     def build(self, identities: int, teacher: Method | None = None) -> PSHRNet:
         """Fresh student networks around a trained teacher."""
@@ -174,8 +174,6 @@ class PSHRNet(GuidedMethod):
         self.settings = settings
         self.restoration = None if settings.restoration is None else VDSR(settings.restoration)
         self.network = HRNetReID(settings.network, identities)
-        if settings.student_from_teacher and teacher is not None:
-            self.network.load_state_dict(teacher.state_dict())
 
     def backbones(self) -> tuple[nn.Module, ...]:
         """Return timm's network."""

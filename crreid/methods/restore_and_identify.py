@@ -22,9 +22,8 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.methods.method import Method, Player, parameter_group
-from crreid.models.classifier import ClassifierSettings
+from crreid.models.common import ClassifierSettings, RestorationSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
-from crreid.models.restoration import RestorationSettings
 
 __all__ = ["RestoreAndIdentifySettings"]
 

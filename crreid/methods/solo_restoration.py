@@ -18,8 +18,8 @@ from crreid.errors import InputError
 from crreid.losses.restoration import restoration_loss
 from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
 from crreid.methods.ps_hrnet import HRNetReIDHigh
+from crreid.models.common import RestorationSettings
 from crreid.models.hrnet_reid import HRNetReID
-from crreid.models.restoration import RestorationSettings
 from crreid.models.vdsr import VDSRSettings
 
 __all__ = ["SoloRestorationSettings"]

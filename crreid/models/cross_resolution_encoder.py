@@ -15,7 +15,7 @@ import timm
 from torch import Tensor, nn
 
 from crreid.errors import InputError
-from crreid.models.images import check_images
+from crreid.models.common import check_images
 
 __all__ = ["REDUCTIONS", "CrossResolutionEncoder", "CrossResolutionEncoderSettings"]
 
@@ -35,12 +35,12 @@ class CrossResolutionEncoderSettings:
     backbone: str = "resnet50"
 
     def __post_init__(self) -> None:
-        """Raises InputError for a backbone that timm does not have."""
+        """Raise InputError for a backbone that timm does not have."""
         if not timm.is_model(self.backbone):
             raise InputError(f"timm has no backbone {self.backbone!r}; expected a ResNet, e.g. resnet50")
 
     def build(self) -> CrossResolutionEncoder:
-        """The network with random weights."""
+        """Return the network with random weights."""
         return CrossResolutionEncoder(self)
 
 
@@ -50,11 +50,7 @@ class CrossResolutionEncoder(nn.Module):
     backbone: Any  # untyped on purpose: timm's modules are
 
     def __init__(self, settings: CrossResolutionEncoderSettings) -> None:
-        """Builds the network with random weights; nothing is downloaded.
-
-        Raises:
-            InputError: The backbone has no maps of these depths.
-        """
+        """Build the network with random weights; an InputError names a backbone without maps of these depths."""
         super().__init__()
         self.settings = settings
         try:
@@ -70,16 +66,9 @@ class CrossResolutionEncoder(nn.Module):
         self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encodes images.
+        """Return five maps, the last one f (or g), of images whose sides are multiples of 32 pixels.
 
-        Args:
-            images: (N, 3, height, width) float, RGB, ImageNet-normalised, sides in multiples of 32 pixels.
-
-        Returns:
-            Five maps (N, `channels[i]`, height / REDUCTIONS[i], width / REDUCTIONS[i]); the last one is f (or g).
-
-        Raises:
-            InputError: The images have another shape.
+        The maps are (N, `channels[i]`, height / REDUCTIONS[i], width / REDUCTIONS[i]).
         """
         check_images("the encoder", images, REDUCTIONS[-1])
         return tuple(self.backbone(images))

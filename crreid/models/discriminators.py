@@ -20,7 +20,6 @@ from typing import ClassVar
 import timm
 from timm.layers.norm import GroupNorm
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from crreid.errors import InputError
 
@@ -35,46 +34,39 @@ class DiscriminatorSettings:
         widths: Channels between the convolutions of a strided discriminator, of which there is one more.
         image_backbone: timm's name of D_I, a network that takes group normalisation; None for a strided discriminator
             as D_F is, at a fraction of the cost.
-        spectral_norm: Divide each weight by its largest singular value (Miyato et al., ICLR 2018), in both; in neither
-            source.
     """
 
     tag: ClassVar[str] = "DiscriminatorSettings"
     widths: tuple[int, ...] = (64, 128, 256, 512)
     image_backbone: str | None = "resnet18"
-    spectral_norm: bool = False
 
     def __post_init__(self) -> None:
-        """Raises InputError naming the first field that cannot be used."""
+        """Raise InputError naming the first field that cannot be used."""
         if not self.widths or min(self.widths) < 1:
             raise InputError(f"a discriminator's widths must be numbers of channels, at least one, not {self.widths}")
         if self.image_backbone is not None and not timm.is_model(self.image_backbone):
             raise InputError(f"timm has no backbone {self.image_backbone!r}; expected e.g. resnet18, or None")
 
     def build_for_features(self, channels: int, halvings: int = 0) -> nn.Module:
-        """D_F with random weights: maps (N, channels, h, w) to logits (N, 1, h', w'), halved so many times."""
-        return self._normalised(StridedDiscriminator(channels, self.widths, halvings))
+        """Return D_F with random weights: maps (N, channels, h, w), halved so many times, to logits (N, 1, h', w')."""
+        return StridedDiscriminator(channels, self.widths, halvings)
 
     def build_for_images(self) -> nn.Module:
-        """D_I with random weights: images (N, 3, height, width) to logits (N, 1), or (N, 1, h', w') if strided.
+        """Return D_I with random weights: images (N, 3, height, width) to logits (N, 1), or (N, 1, h', w') if strided.
 
         Raises:
             InputError: `image_backbone` does not take group normalisation.
         """
         if self.image_backbone is None:
-            return self._normalised(StridedDiscriminator(3, self.widths, len(self.widths) + 1))
-        name = self.image_backbone
+            return StridedDiscriminator(3, self.widths, len(self.widths) + 1)
         try:
-            network: nn.Module = timm.create_model(name, pretrained=False, num_classes=1, norm_layer=GroupNorm)
+            network: nn.Module = timm.create_model(
+                self.image_backbone, pretrained=False, num_classes=1, norm_layer=GroupNorm
+            )
         except (TypeError, ValueError) as error:  # another kind of network, or channels that 32 groups do not divide
-            raise InputError(f"image_backbone {name!r} does not take group normalisation; try resnet18") from error
-        return self._normalised(network)
-
-    def _normalised(self, network: nn.Module) -> nn.Module:
-        if self.spectral_norm:
-            for module in list(network.modules()):
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    spectral_norm(module)
+            raise InputError(
+                f"image_backbone {self.image_backbone!r} does not take group normalisation; try resnet18"
+            ) from error
         return network
 
 
@@ -82,13 +74,7 @@ class StridedDiscriminator(nn.Module):
     """3 x 3 convolutions, the first ones at stride 2, with leaky ReLU between; logits of overlapping patches."""
 
     def __init__(self, channels: int, widths: Sequence[int], halvings: int) -> None:
-        """Builds the chain with random weights.
-
-        Args:
-            channels: Of the maps that it judges.
-            widths: Channels between the convolutions.
-            halvings: How many convolutions step by 2.
-        """
+        """Build the chain for maps of so many channels, its first convolutions (`halvings`) at stride 2."""
         super().__init__()
         layers = list[nn.Module]()
         for number, (before, after) in enumerate(zip([channels, *widths], [*widths, 1], strict=True)):
@@ -97,6 +83,6 @@ class StridedDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, channels, h, w) -> logits (N, 1, h', w'): each halving rounds up."""
+        """Return logits (N, 1, h', w') of maps (N, channels, h, w): each halving rounds up."""
         logits: Tensor = self.layers(maps)
         return logits

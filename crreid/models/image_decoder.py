@@ -6,7 +6,7 @@ general knowledge of the paper, not read in it; how wide they are and how the sk
 widths are Miyato & Koyama's, and a 1 x 1 convolution of the encoder's map is added after each block but the last.
 
 Differs from Miyato & Koyama: no class conditions; the image is in the normalised space of the networks, so that there
-is no tanh; a block's shortcut is convolved before it is enlarged, the same numbers for a quarter of the work.
+is no tanh; a block's shortcut is convolved before it is upsampled, the same numbers for a quarter of the work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from crreid.errors import InputError
+from crreid.models.common import check_setting
 
 __all__ = ["ImageDecoder", "ImageDecoderSettings"]
 
@@ -41,12 +41,11 @@ class ImageDecoderSettings:
     add_input: bool = False
 
     def __post_init__(self) -> None:
-        """Raises InputError for a width below 1."""
-        if self.width < 1:
-            raise InputError(f"the decoder's width must be at least 1, not {self.width}")
+        """Raise InputError for a width below 1."""
+        check_setting(self, "width")
 
     def build(self, channels: Sequence[int]) -> ImageDecoder:
-        """The network with random weights, for an encoder whose maps have so many channels."""
+        """Return the network with random weights for the channels of the encoder's maps, the largest map first."""
         return ImageDecoder(self, channels)
 
 
@@ -54,12 +53,7 @@ class ImageDecoder(nn.Module):
     """Five blocks that double the size, the encoder's maps joining on the way, and a convolution to RGB."""
 
     def __init__(self, settings: ImageDecoderSettings, channels: Sequence[int]) -> None:
-        """Builds the network with random weights.
-
-        Args:
-            settings: Shape of the network.
-            channels: Of the encoder's five maps, the largest map first.
-        """
+        """Build the network with random weights for the channels of the encoder's five maps, the largest first."""
         super().__init__()
         self.settings = settings
         *sides, deepest = channels
@@ -77,7 +71,7 @@ class ImageDecoder(nn.Module):
             nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
-        """Recovers images.
+        """Recover images.
 
         Args:
             features: The encoder's five maps, the largest first, each half as high and wide as the one before.
@@ -106,7 +100,7 @@ class _UpBlock(nn.Module):
         self.shortcut = nn.Conv2d(before, after, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, before, h, w) -> (N, after, 2 h, 2 w)."""
+        """Return maps (N, after, 2 h, 2 w) of maps (N, before, h, w)."""
         body: Tensor = self.then(self.first(_doubled(self.enter(x))))
         return body + _doubled(self.shortcut(x))
 

@@ -10,105 +10,82 @@ normalisation, dropout, classifier) is what public baselines share. Backbones fr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import timm
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crreid.errors import InputError
 from crreid.models.backbone import create_backbone
-from crreid.models.classifier import BACKBONE_TITLES, Classifier, ClassifierOutput
-from crreid.models.images import check_images
+from crreid.models.common import Classifier, ClassifierOutput, ClassifierSettings, check_images
+from crreid.numerics import at_least_float32
 
 __all__ = ["PooledClassifier", "PooledClassifierSettings"]
 
+TITLES = {
+    "densenet121": "DenseNet-121",
+    "hrnet_w18_small": "HRNet-W18-small-C",
+    "hrnet_w32": "HRNet-W32-C",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "seresnet18": "SE-ResNet-18",
+    "seresnet50": "SE-ResNet-50",
+}
+"""timm's names and the papers' names."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class PooledClassifierSettings:
-    """Shape of the network.
+class PooledClassifierSettings(ClassifierSettings):
+    """Shape of the network: a `ClassifierSettings` whose backbone may be any of timm's.
 
     Attributes:
-        backbone: A timm name, e.g. `resnet50`, `seresnet50`, `densenet121`, `hrnet_w32`.
-        backbone_options: What makes another network of it, as (("layers", (1, 1, 1, 1)),), see `create_backbone`.
-        feature_length: Length of the embedding.
         dropout: Probability of dropping an element of the embedding before the classifier, in training.
     """
 
     tag: ClassVar[str] = "PooledClassifierSettings"
-    backbone: str = "resnet50"
-    backbone_options: tuple[tuple[str, Any], ...] = ()
-    feature_length: int = 512
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        """Raises InputError naming the first field that cannot be used."""
-        if not timm.is_model(self.backbone):
-            raise InputError(f"timm has no backbone {self.backbone!r}; expected e.g. resnet50")
-        if self.feature_length < 1:
-            raise InputError(f"feature_length must be at least 1, not {self.feature_length}")
+        """Raise InputError naming the first field that cannot be used."""
+        super().__post_init__()
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must lie in [0, 1), not {self.dropout}")
 
     @property
     def title(self) -> str:
-        """As papers call the backbone."""
-        title = BACKBONE_TITLES.get(self.backbone, self.backbone)
-        return f"small {title}" if self.backbone_options and "small" not in title else title
+        """Return the papers' name of the backbone, `small ...` where options make it smaller."""
+        if self.backbone.startswith("hrnet") and (width := dict(self.backbone_options).get("width")):
+            return f"small HRNet-W{width}-C"
+        return ("small " if self.backbone_options else "") + TITLES.get(self.backbone, self.backbone)
 
     def build(self, identities: int) -> PooledClassifier:
-        """The network with random weights."""
+        """Return the network with random weights."""
         return PooledClassifier(self, identities)
 
 
 class PooledClassifier(Classifier):
-    """Backbone, average, embedding, classifier."""
+    """Backbone, average, embedding, classifier.
+
+    Example:
+        >>> import torch
+        >>> network = PooledClassifierSettings(backbone="test_resnet", feature_length=64).build(identities=5).eval()
+        >>> network.embed(torch.randn(2, 3, 64, 32)).shape
+        torch.Size([2, 64])
+    """
 
     def __init__(self, settings: PooledClassifierSettings, identities: int) -> None:
-        """Builds the network with random weights; nothing is downloaded.
-
-        Args:
-            settings: Shape of the network.
-            identities: Number of training identities, the classifier's outputs.
-
-        Raises:
-            InputError: There are no identities.
-        """
+        """Build the network with random weights for so many training identities."""
         super().__init__()
-        if identities < 1:
-            raise InputError(f"{settings.title} needs at least one training identity, not {identities}")
         self.settings = settings
         self.backbone = create_backbone(settings.backbone, settings.backbone_options, num_classes=0)
-        self.reduction = nn.Linear(self.backbone.num_features, settings.feature_length)
-        self.normalisation = nn.BatchNorm1d(settings.feature_length)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.classifier = nn.Linear(settings.feature_length, identities)
-        nn.init.kaiming_normal_(self.reduction.weight, mode="fan_out")
-        nn.init.zeros_(self.reduction.bias)
-        nn.init.normal_(self.classifier.weight, std=0.001)
-        nn.init.zeros_(self.classifier.bias)
+        self.add_head(self.backbone.num_features, settings.feature_length, settings.dropout, identities)
 
     def forward(self, images: Tensor) -> ClassifierOutput:
-        """Describes and classifies images.
-
-        Args:
-            images: (N, 3, height, width) float, RGB, ImageNet-normalised.
-
-        Returns:
-            The embedding (N, feature_length) and one set of class scores.
-
-        Raises:
-            InputError: The images have another shape.
-        """
-        features = self._features(images)
-        return ClassifierOutput(features, (self.classifier(self.dropout(features)),))
+        """Return the embedding (N, feature_length) and one set of class scores."""
+        check_images(self.settings.title, images)
+        features = self.features(self.backbone(images))
+        return ClassifierOutput(features, (self.classify(features),))
 
     def embed(self, images: Tensor) -> Tensor:
-        """The embedding, (N, feature_length), after batch normalisation."""
-        features = self._features(images)
-        return features.to(torch.promote_types(features.dtype, torch.float32))
-
-    def _features(self, images: Tensor) -> Tensor:
+        """Return the embedding, (N, feature_length), after batch normalisation."""
         check_images(self.settings.title, images)
-        features: Tensor = self.normalisation(self.reduction(self.backbone(images)))
-        return features
+        return at_least_float32(self.features(self.backbone(images)))

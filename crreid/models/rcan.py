@@ -1,9 +1,9 @@
 """RCAN: residual groups of residual blocks with channel attention.
 
 Source: RCAN (Zhang et al., ECCV 2018); a row of PS-HRNet's Table IV, which does not say how it was attached.
-Differs from the paper: RCAN works on the small image and enlarges at its end, once for each factor; here images come
-already enlarged, so that one network serves every rate, and what the network computes is added to its input, as VDSR
-does. With `scale` 1 the body works at full size (15,296,931 parameters; 497 billion multiply-adds for one image of
+Differs from the paper: RCAN works on the small image and upsamples at its end, one network per factor; here images
+come already upsampled, so that one network serves every rate, and what the network computes is added to its input, as
+VDSR does. With `scale` 1 the body works at full size (15,296,931 parameters; 497 billion multiply-adds for one image of
 256 x 128, more than 20 times VDSR-CA); `scale` s packs s x s pixels into channels before the body and unpacks them
 after it, which divides the body's cost by s * s as working on the small image does.
 """
@@ -15,15 +15,14 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from crreid.errors import InputError
 from crreid.models.channel_attention import ChannelAttention
-from crreid.models.images import check_images
+from crreid.models.common import RestorationSettings, check_images
 
 __all__ = ["RCAN", "RCANSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RCANSettings:
+class RCANSettings(RestorationSettings):
     """Shape of the network; the defaults are the paper's body, at full size.
 
     Attributes:
@@ -41,48 +40,31 @@ class RCANSettings:
     attention_channels: int = 4
     scale: int = 1
 
-    def __post_init__(self) -> None:
-        """Raises InputError naming a field out of range."""
-        for name in ("groups", "blocks", "width", "attention_channels", "scale"):
-            if getattr(self, name) < 1:
-                raise InputError(f"RCAN {name} must be at least 1, not {getattr(self, name)}")
-
     @property
     def title(self) -> str:
-        """As Table IV calls it."""
+        """Return the name in Table IV."""
         return "RCAN"
 
     def build(self) -> RCAN:
-        """The network with random weights."""
+        """Return the network with random weights."""
         return RCAN(self)
 
 
 class RCAN(nn.Module):
-    """Image in, restored image of the same size out."""
+    """Image in, restored image of the same size out; height and width are multiples of `scale`."""
 
     def __init__(self, settings: RCANSettings) -> None:
-        """Builds head, groups and tail."""
+        """Build head, groups and tail with random weights."""
         super().__init__()
         self.settings = settings
-        packed = 3 * settings.scale**2
-        self.head = nn.Sequential(nn.PixelUnshuffle(settings.scale), _convolution(packed, settings.width))
-        groups = [_Residual(_group(settings)) for _ in range(settings.groups)]
-        self.body = _Residual(nn.Sequential(*groups, _convolution(settings.width, settings.width)))  # long skip
-        self.tail = nn.Sequential(_convolution(settings.width, packed), nn.PixelShuffle(settings.scale))
+        width, packed = settings.width, 3 * settings.scale**2
+        self.head = nn.Sequential(nn.PixelUnshuffle(settings.scale), _convolution(packed, width))
+        groups = [_Residual(*_group(settings)) for _ in range(settings.groups)]  # short skips
+        self.body = _Residual(*groups, _convolution(width, width))  # long skip
+        self.tail = nn.Sequential(_convolution(width, packed), nn.PixelShuffle(settings.scale))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Restores images.
-
-        Args:
-            images: (N, 3, height, width) float, ImageNet-normalised, already enlarged to the size wanted; height and
-                width multiples of `scale`.
-
-        Returns:
-            (N, 3, height, width), ImageNet-normalised and not clamped.
-
-        Raises:
-            InputError: The input has another shape.
-        """
+        """Return restored images (N, 3, height, width)."""
         check_images("RCAN", images, self.settings.scale)
         missing: Tensor = self.tail(self.body(self.head(images)))
         return images + missing
@@ -91,30 +73,28 @@ class RCAN(nn.Module):
 class _Residual(nn.Module):
     """Adds what a chain of layers makes of maps to the maps."""
 
-    def __init__(self, layers: nn.Module) -> None:
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
-        self.layers = layers
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor) -> Tensor:
         changed: Tensor = self.layers(maps)
         return maps + changed
 
 
-def _group(settings: RCANSettings) -> nn.Sequential:
-    """B blocks and a convolution; the short skip is around it."""
-    return nn.Sequential(
-        *[_Residual(_block(settings)) for _ in range(settings.blocks)], _convolution(settings.width, settings.width)
-    )
-
-
-def _block(settings: RCANSettings) -> nn.Sequential:
+def _group(settings: RCANSettings) -> list[nn.Module]:
+    """Return B residual blocks and a convolution."""
     width = settings.width
-    return nn.Sequential(
-        _convolution(width, width),
-        nn.ReLU(inplace=True),
-        _convolution(width, width),
-        ChannelAttention(width, settings.attention_channels),
-    )
+    blocks = [
+        _Residual(
+            _convolution(width, width),
+            nn.ReLU(inplace=True),
+            _convolution(width, width),
+            ChannelAttention(width, settings.attention_channels),
+        )
+        for _ in range(settings.blocks)
+    ]
+    return [*blocks, _convolution(width, width)]
 
 
 def _convolution(channels_in: int, channels_out: int) -> nn.Conv2d:

@@ -1,4 +1,4 @@
-"""SRCNN: the first network for super-resolution, three convolutions on an enlarged image.
+"""SRCNN: the first network for super-resolution, three convolutions on an upsampled image.
 
 Source: SRCNN (Dong et al., TPAMI 2016), kernels 9-5-5 with 64 and 32 maps; a row of PS-HRNet's Table IV.
 Differs from the paper: three RGB channels instead of luminance, ImageNet-normalised; borders are padded with zeros, so
@@ -17,48 +17,42 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
-from crreid.models.images import check_images
+from crreid.models.common import RestorationSettings, check_images, check_setting
 
-__all__ = ["INITIALISATIONS", "SRCNN", "SRCNNSettings"]
+__all__ = ["SRCNN", "SRCNNSettings"]
 
-INITIALISATIONS = ("random", "identity")
+KERNELS = (9, 5, 5)
+"""Sides of the three convolutions."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SRCNNSettings:
+class SRCNNSettings(RestorationSettings):
     """Shape of the network; the defaults have 69,251 parameters.
 
     Attributes:
-        kernels: Sides of the three convolutions, odd.
         widths: Maps after the first and the second.
         initialisation: `random` as torch draws it; `identity` then lets six maps carry the image unchanged, its
             positive and its negative part, and the last convolution take nothing else.
     """
 
     tag: ClassVar[str] = "SRCNNSettings"
-    kernels: tuple[int, int, int] = (9, 5, 5)
     widths: tuple[int, int] = (64, 32)
     initialisation: str = "random"
 
     def __post_init__(self) -> None:
-        """Raises InputError naming a field out of range."""
-        if len(self.kernels) != 3 or any(kernel < 1 or kernel % 2 == 0 for kernel in self.kernels):
-            raise InputError(f"SRCNN kernels must be three odd numbers, not {self.kernels}")
-        if len(self.widths) != 2 or min(self.widths) < 1:
-            raise InputError(f"SRCNN widths must be two numbers of at least 1, not {self.widths}")
-        if self.initialisation not in INITIALISATIONS:
-            expected = " or ".join(INITIALISATIONS)
-            raise InputError(f"SRCNN initialisation must be {expected}, not {self.initialisation!r}")
-        if self.initialisation == "identity" and min(self.widths) < 6:
-            raise InputError(f"SRCNN starts at the identity with widths of at least 6, not {self.widths}")
+        """Raise InputError naming a field out of range."""
+        check_setting(self, "initialisation", ("random", "identity"))
+        least = 6 if self.initialisation == "identity" else 1
+        if len(self.widths) != 2 or min(self.widths) < least:
+            raise InputError(f"widths of SRCNN must be two numbers of at least {least}, not {self.widths}")
 
     @property
     def title(self) -> str:
-        """As Table IV calls it."""
+        """Return the name in Table IV."""
         return "SRCNN"
 
     def build(self) -> SRCNN:
-        """The network with random weights."""
+        """Return the network with random weights."""
         return SRCNN(self)
 
 
@@ -66,29 +60,18 @@ class SRCNN(nn.Module):
     """Patch extraction, non-linear mapping, reconstruction."""
 
     def __init__(self, settings: SRCNNSettings) -> None:
-        """Builds the three layers."""
+        """Build the three layers with random weights."""
         super().__init__()
         self.settings = settings
-        first, second, third = settings.kernels
         wide, narrow = settings.widths
-        self.extraction = nn.Conv2d(3, wide, first, padding=first // 2)
-        self.mapping = nn.Conv2d(wide, narrow, second, padding=second // 2)
-        self.reconstruction = nn.Conv2d(narrow, 3, third, padding=third // 2)
+        self.extraction = _convolution(3, wide, KERNELS[0])
+        self.mapping = _convolution(wide, narrow, KERNELS[1])
+        self.reconstruction = _convolution(narrow, 3, KERNELS[2])
         if settings.initialisation == "identity":
             self._start_at_identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Restores images.
-
-        Args:
-            images: (N, 3, height, width) float, ImageNet-normalised, already enlarged to the size wanted.
-
-        Returns:
-            (N, 3, height, width), ImageNet-normalised and not clamped.
-
-        Raises:
-            InputError: The input has another shape.
-        """
+        """Return restored images (N, 3, height, width)."""
         check_images("SRCNN", images)
         restored: Tensor = self.reconstruction(self.mapping(self.extraction(images).relu()).relu())
         return restored
@@ -104,3 +87,7 @@ class SRCNN(nn.Module):
             layer.weight[:outputs] = 0
             layer.weight[:outputs, :inputs, middle, middle] = weights
             layer.bias[:outputs] = 0
+
+
+def _convolution(channels_in: int, channels_out: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)

@@ -1,4 +1,4 @@
-"""VDSR and VDSR-CA: restore an enlarged low-resolution image at its full size.
+"""VDSR and VDSR-CA: restore an upsampled low-resolution image at its full size.
 
 Source: VDSR (Kim et al., CVPR 2016) with the channel attention of PS-HRNet (Zhang et al., arXiv 2105.11722, section
 III-B, Eq. 2-4). A chain of 3x3 convolutions predicts what is missing, which is added to the input.
@@ -23,15 +23,13 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.channel_attention import ChannelAttention
-from crreid.models.images import check_images
+from crreid.models.common import RestorationSettings, check_images, check_setting
 
-__all__ = ["INITIALISATIONS", "VDSR", "VDSRSettings"]
-
-INITIALISATIONS = ("release", "identity")
+__all__ = ["VDSR", "VDSRSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VDSRSettings:
+class VDSRSettings(RestorationSettings):
     """Shape of the network; the defaults are PS-HRNet's VDSR-CA with 677,448 parameters.
 
     Attributes:
@@ -50,32 +48,33 @@ class VDSRSettings:
     initialisation: str = "release"
 
     def __post_init__(self) -> None:
-        """Raises InputError naming a field out of range."""
+        """Raise InputError naming a field out of range."""
+        super().__post_init__()
+        check_setting(self, "initialisation", ("release", "identity"))
         if self.depth < 2:
-            raise InputError(f"VDSR depth must be at least 2, not {self.depth}")
-        if self.width < 1:
-            raise InputError(f"VDSR width must be at least 1, not {self.width}")
-        if self.attention_channels is not None and self.attention_channels < 1:
-            raise InputError(f"VDSR attention_channels must be at least 1 or None, not {self.attention_channels}")
-        if self.initialisation not in INITIALISATIONS:
-            expected = " or ".join(INITIALISATIONS)
-            raise InputError(f"VDSR initialisation must be {expected}, not {self.initialisation!r}")
+            raise InputError(f"depth must be at least 2, not {self.depth}")
 
     @property
     def title(self) -> str:
-        """As Table IV calls it."""
+        """Return the name in Table IV."""
         return "VDSR" if self.attention_channels is None else "VDSR-CA"
 
     def build(self) -> VDSR:
-        """The network with random weights."""
+        """Return the network with random weights."""
         return VDSR(self)
 
 
 class VDSR(nn.Module):
-    """Image in, restored image of the same size out."""
+    """Image in, restored image of the same size out.
+
+    Example:
+        >>> import torch
+        >>> VDSR(VDSRSettings(depth=3, width=8))(torch.randn(2, 3, 64, 32)).shape
+        torch.Size([2, 3, 64, 32])
+    """
 
     def __init__(self, settings: VDSRSettings) -> None:
-        """Builds the chain with random weights."""
+        """Build the chain with random weights."""
         super().__init__()
         self.settings = settings
         self.first = nn.Sequential(_convolution(3, settings.width), nn.ReLU(inplace=True))
@@ -84,17 +83,7 @@ class VDSR(nn.Module):
         self._initialise()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Restores images.
-
-        Args:
-            images: (N, 3, height, width) float, ImageNet-normalised, already enlarged to the size wanted.
-
-        Returns:
-            (N, 3, height, width), ImageNet-normalised and not clamped; float32 under autocast when the input is.
-
-        Raises:
-            InputError: The input has another shape.
-        """
+        """Return restored images (N, 3, height, width); float32 under autocast when the input is."""
         check_images("VDSR", images)
         missing: Tensor = self.last(self.middle(self.first(images)))
         return images + missing

@@ -6,12 +6,8 @@ containers.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
+from crreid.files import write_atomically
 
-__all__ = [
-    "WeightsReport",
-    "digest_of_file",
-    "fill_module",
-    "load_timm_backbone",
-    "load_weights",
-    "read_weights",
-    "save_weights",
-]
+__all__ = ["digest_of_file", "fill_module", "load_timm_backbone", "read_weights", "save_weights"]
 
-PREFIXES = ("module.", "model.", "backbone.")
-"""What wrappers put before a tensor's name; taken off where only that makes the name known."""
+PREFIXES = ("module.", "model.", "network.", "encoder.", "backbone.")
+"""Prefixes of wrappers, and of this package's methods; removed where only that makes a tensor's name known."""
 
 CONTAINERS = ("state_dict", "model")
 """Keys under which training scripts keep the tensors."""
@@ -41,59 +30,7 @@ CONTAINERS = ("state_dict", "model")
 COUNTER = "num_batches_tracked"
 """Batch normalisation's step counter, which many files leave out; it changes nothing at momentum 0.1."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsReport:
-    """What became of each tensor; print it for one sentence.
-
-    Attributes:
-        origin: The file, or the timm name.
-        matched: Tensors of the module that were filled.
-        missing: Tensors of the module that the origin lacks; counters of batch normalisation are not listed.
-        unexpected: Tensors of the origin that the module has no place for, by their names there.
-        wrong_shape: Tensors of an ignored part with another shape, left as they were.
-    """
-
-    origin: str
-    matched: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    wrong_shape: tuple[str, ...]
-
-    def __str__(self) -> str:
-        parts = [f"{self.origin}: {len(self.matched)} tensors loaded"]
-        for label, names in (
-            ("missing", self.missing),
-            ("unused", self.unexpected),
-            ("of another shape and left alone", self.wrong_shape),
-        ):
-            if names:
-                shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-                parts.append(f"{len(names)} {label} ({shown})")
-        return "; ".join(parts)
-
-
-def load_weights(
-    module: nn.Module, file: Path, *, ignore: tuple[str, ...] = ("classifier",), complete: bool = False
-) -> WeightsReport:
-    """Fills a module from a file; on an error the module is left as it was.
-
-    ImageNet weights of an HRNet go into `HRNetReID.backbone`; the classifier and the down-sampling head that the file
-    also holds are listed as unexpected.
-
-    Args:
-        module: What to fill; names decide, a prefix of PREFIXES in the file does not matter.
-        file: `.safetensors`, or PyTorch's `.pth`, `.pt` or `.bin` with the tensors at the top or below `state_dict` or
-            `model`.
-        ignore: Parts of the module (first parts of names) that may be absent or of another shape, because they depend
-            on the identities of the training set.
-        complete: Raise if any tensor outside the ignored parts is missing, as for a model that is to be evaluated.
-
-    Raises:
-        InputError: The file cannot be read, belongs to another architecture (it fills less than half of the module's
-            tensors), disagrees in a shape, or holds a value that is not finite.
-    """
-    return fill_module(module, read_weights(file), origin=str(file), ignore=ignore, complete=complete)
+KINDS = (".safetensors", ".pth", ".pt", ".bin")
 
 
 def fill_module(
@@ -103,49 +40,66 @@ def fill_module(
     origin: str,
     ignore: tuple[str, ...] = ("classifier",),
     complete: bool = False,
-) -> WeightsReport:
-    """Fills a module from named tensors, as `load_weights` does; `origin` names them in messages."""
+) -> str:
+    """Fill a module from named tensors; on an error the module is left as it was.
+
+    Weights of a whole network fill its backbone, too: the report names what was not used.
+
+    Args:
+        module: The module; names decide, PREFIXES of the given names do not matter.
+        tensors: Tensors by name, from `read_weights` or `load_timm_backbone`.
+        origin: Where they come from, for messages.
+        ignore: First parts of the module's names that may be absent or of another shape, because they depend on the
+            identities of the training set.
+        complete: Refuse if any other tensor is missing.
+
+    Returns:
+        A sentence that says how many tensors were loaded, and which were missing, unused or of another shape.
+
+    Raises:
+        InputError: The tensors belong to another architecture (they fill less than half of the module), disagree in a
+            shape, or hold a value that is not finite.
+    """
     expected = module.state_dict()
-    found, unexpected = _by_expected_name(tensors, expected, origin)
-    wrong_shape = tuple(name for name, tensor in found.items() if tensor.shape != expected[name].shape)
-    matched = {name: tensor for name, tensor in found.items() if name not in wrong_shape}
+    found, unused = _by_expected_name(tensors, expected, origin)
+    fitting = {name: tensor for name, tensor in found.items() if tensor.shape == expected[name].shape}
     needed = [name for name in expected if not name.endswith(COUNTER)]
-    fitting = sum(name in matched for name in needed)
-    if 2 * fitting < len(needed):
+    missing, misshapen = [name for name in needed if name not in found], [name for name in found if name not in fitting]
+    if 2 * sum(name in fitting for name in needed) < len(needed):
         raise InputError(
-            f"{origin}: weights of another architecture; of the {len(needed)} tensors needed {fitting} fit, "
-            f"{len(wrong_shape)} have another shape and {len(unexpected)} of the file's have no place"
+            f"{origin}: weights of another architecture; of the {len(needed)} tensors needed {len(missing)} are "
+            f"missing and {len(misshapen)} have another shape; {len(unused)} of the file's have no place"
         )
-    for name in wrong_shape:
-        if not _is_part_of(name, ignore):
-            shapes = f"{tuple(found[name].shape)}; expected {tuple(expected[name].shape)}"
-            raise InputError(f"{origin}: tensor {name} has shape {shapes}")
-    missing = tuple(name for name in needed if name not in found)
-    needed_but_missing = [name for name in missing if not _is_part_of(name, ignore)]
-    if complete and needed_but_missing:
-        raise InputError(
-            f"{origin}: {len(needed_but_missing)} tensors are missing, the first is {needed_but_missing[0]}"
-        )
-    for name, tensor in matched.items():
+    for name in (*misshapen, *missing):
+        if (name in found or complete) and name.partition(".")[0] not in ignore:
+            problem = f"has shape {tuple(found[name].shape)}" if name in found else "is missing"
+            raise InputError(f"{origin}: tensor {name} {problem}; expected shape {tuple(expected[name].shape)}")
+    for name, tensor in fitting.items():
         if not torch.isfinite(tensor).all():
             raise InputError(f"{origin}: tensor {name} holds values that are not finite numbers")
-    module.load_state_dict(matched, strict=False)
-    return WeightsReport(
-        origin=origin, matched=tuple(matched), missing=missing, unexpected=unexpected, wrong_shape=wrong_shape
-    )
+    module.load_state_dict(fitting, strict=False)
+    parts = [f"{origin}: {len(fitting)} tensors loaded"]
+    for label, names in {"missing": missing, "unused": unused, "of another shape, left alone": misshapen}.items():
+        if names:
+            parts.append(f"{len(names)} {label} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
+    return "; ".join(parts)
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Reads all tensors of a file by name, to the CPU; the formats are those of `load_weights`.
+    """Return all tensors of a file by name, on the CPU.
+
+    Args:
+        file: `.safetensors`, or PyTorch's `.pth`, `.pt` or `.bin` with the tensors at the top or below `state_dict` or
+            `model`.
 
     Raises:
         InputError: The file is absent, damaged, of another kind, or holds something else than tensors.
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError(f"{file}: no such file; expected weights as .safetensors, .pth, .pt or .bin")
-    if file.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
-        raise InputError(f"{file}: unknown kind of weights {file.suffix!r}; expected .safetensors, .pth, .pt or .bin")
+        raise InputError(f"{file}: no such file; expected weights as {', '.join(KINDS)}")
+    if file.suffix not in KINDS:
+        raise InputError(f"{file}: unknown kind of weights {file.suffix!r}; expected {', '.join(KINDS)}")
     try:
         if file.suffix == ".safetensors":
             return safetensors.torch.load_file(file)
@@ -153,62 +107,34 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     except Exception as error:  # both readers raise many types on broken or forbidden content
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{file}: not readable as weights ({type(error).__name__}: {reason})") from error
-    while isinstance(content, Mapping):
-        inner = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
-        if not inner:
-            break
+    while isinstance(content, Mapping) and (
+        inner := [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
+    ):
         content = inner[0]
     tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not tensors:
-        raise InputError(
-            f"{file}: holds no named tensors; expected a state dictionary, bare or under state_dict or model"
-        )
+        raise InputError(f"{file}: holds no named tensors; expected them at the top or below state_dict or model")
     return tensors
 
 
-def save_weights(source: nn.Module | Mapping[str, Tensor], file: Path, exclude_prefixes: tuple[str, ...] = ()) -> None:
-    """Writes tensors as safetensors: the whole file appears, or the old one stays.
+def save_weights(source: nn.Module | Mapping[str, Tensor], file: Path) -> None:
+    """Write tensors as safetensors: the whole file appears, or the old one stays.
 
     Args:
-        source: A module or its named tensors, on any device; perhaps none, for what has nothing to learn.
-        file: Target, ending in `.safetensors`; its folder is made if need be.
-        exclude_prefixes: First parts of names to leave out, e.g. `("classifier",)` for a model that only describes.
+        source: A module or its named tensors, on any device; none for a method that has nothing to learn.
+        file: Target, ending in `.safetensors`; its folder is made.
 
     Raises:
-        InputError: The name ends otherwise, the prefixes leave nothing to save, or the disk refuses (full, read-only).
+        InputError: The disk refuses (full, read-only).
     """
-    file = Path(file)
     named = source.state_dict() if isinstance(source, nn.Module) else source
-    if file.suffix != ".safetensors":
-        raise InputError(f"{file}: weights are saved as .safetensors, not {file.suffix or 'without an ending'}")
-    tensors = {
-        # copies, since safetensors refuses two names for one memory
-        name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in named.items()
-        if not _is_part_of(name, exclude_prefixes)
-    }
-    if named and not tensors:
-        raise InputError(f"{file}: no tensor is left to save without {', '.join(exclude_prefixes)}")
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
-            stream.write(safetensors.torch.save(tensors))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    except OSError as error:
-        raise InputError(f"{file}: weights cannot be written ({error.strerror}); nothing was changed") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    # copies, since safetensors refuses two names for one memory
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in named.items()}
+    write_atomically(file, safetensors.torch.save(tensors))
 
 
 def load_timm_backbone(name: str) -> dict[str, Tensor]:
-    """Fetches timm's pretrained weights by name from the Hugging Face hub, or from its cache on this machine.
-
-    Fill a model by `fill_module(model.backbone, load_timm_backbone("hrnet_w32"), origin="hrnet_w32")`. Without a
-    network the hub's client tries for about half a minute before this gives up.
+    """Fetch timm's pretrained weights by name from the Hugging Face hub, or from its cache on this machine.
 
     Args:
         name: A timm model, with or without a recipe: `hrnet_w32`, `hrnet_w32.ms_in1k`.
@@ -217,7 +143,8 @@ def load_timm_backbone(name: str) -> dict[str, Tensor]:
         Tensors by the names of timm's `features_only` model.
 
     Raises:
-        InputError: timm has no such model or no weights of it, or they cannot be fetched.
+        InputError: timm has no such model or no weights of it, or they cannot be fetched; offline the hub's client
+            tries for about half a minute.
     """
     if not timm.is_model(name):
         raise InputError(f"{name}: timm has no such model")
@@ -231,7 +158,7 @@ def load_timm_backbone(name: str) -> dict[str, Tensor]:
 
 
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits, as `sha256sum` prints it.
+    """Return the SHA-256 of a file as 64 hexadecimal digits, as `sha256sum` prints it.
 
     Raises:
         InputError: The file cannot be read.
@@ -245,10 +172,10 @@ def digest_of_file(path: Path) -> str:
 
 def _by_expected_name(
     tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], origin: str
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Splits tensors into those the module knows, in its order and under its names, and the others' names."""
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors that the module knows, in its order and by its names, and the names of the others."""
     found: dict[str, Tensor] = {}
-    unexpected = []
+    unused = []
     for given, tensor in tensors.items():
         name = given
         while name not in expected and (prefix := next((p for p in PREFIXES if name.startswith(p)), None)):
@@ -258,10 +185,5 @@ def _by_expected_name(
         if name in expected:
             found[name] = tensor
         else:
-            unexpected.append(given)
-    return {name: found[name] for name in expected if name in found}, tuple(unexpected)
-
-
-def _is_part_of(name: str, parts: tuple[str, ...]) -> bool:
-    """Whether the name begins with one of the parts, dots counted: `classifier.weight` is part of `classifier`."""
-    return any(name == part or name.startswith(f"{part.rstrip('.')}.") for part in parts)
+            unused.append(given)
+    return {name: found[name] for name in expected if name in found}, unused

@@ -221,7 +221,7 @@ def test_refuses_the_weights_of_another_network(weights: dict[str, Tensor]) -> N
     with pytest.raises(InputError, match="another architecture"):
         PerceptualDistance({"conv1.weight": torch.zeros(3)}, origin="other.pth", device=CPU)
     incomplete = {name: tensor for name, tensor in weights.items() if name != "features.10.bias"}
-    with pytest.raises(InputError, match=r"alexnet.pth: 1 tensors are missing"):
+    with pytest.raises(InputError, match=r"alexnet.pth: tensor slice5.10.bias is missing"):
         PerceptualDistance(incomplete, origin="alexnet.pth", device=CPU)
 
 

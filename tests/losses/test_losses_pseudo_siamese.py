@@ -3,7 +3,6 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from crreid.errors import InputError
 from crreid.losses.pseudo_siamese import MEMBERS, PAPER_MEMBERS, RELEASE_MEMBERS, pseudo_siamese_loss
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
 
@@ -95,14 +94,3 @@ def test_is_computed_in_float32_whatever_comes_in() -> None:
 
 def _float(given: Output) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
     return tuple(s.float() for s in given.sequences), given.logits.float()
-
-
-@pytest.mark.parametrize("members", [(), ("seq6",), ("seq1", "seq1"), "logits", ("seq1", "features")])
-def test_bad_members_are_refused(members: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match="members must be one or more of seq1"):
-        pseudo_siamese_loss(output(0), output(1), members)
-
-
-def test_twins_of_different_identities_are_refused() -> None:
-    with pytest.raises(InputError, match=r"logits is \(3, 5\) in the student, \(3, 6\) in the teacher"):
-        pseudo_siamese_loss(output(0), output(1, identities=6), ("seq1", "logits"))

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from crreid.distributed import Processes
-from crreid.errors import InputError
 from crreid.losses import verification
 from crreid.losses.verification import VerificationHead, verification_loss
 
@@ -27,18 +26,16 @@ def build(length: int, hidden: int, seed: int = 0) -> VerificationHead:
 
 def score_by_hand(head: VerificationHead, difference: list[float]) -> float:
     """One pair at a time, number by number."""
-    values = [value * value for value in difference]
-    if head.hidden is not None:
-        weights, biases = head.hidden.weight.tolist(), head.hidden.bias.tolist()
-        values = [
-            max(0.0, bias + sum(w * x for w, x in zip(row, difference, strict=True)))
-            for row, bias in zip(weights, biases, strict=True)
-        ]
+    weights, biases = head.hidden.weight.tolist(), head.hidden.bias.tolist()
+    values = [
+        max(0.0, bias + sum(w * x for w, x in zip(row, difference, strict=True)))
+        for row, bias in zip(weights, biases, strict=True)
+    ]
     return head.score.bias.item() + sum(w * x for w, x in zip(head.score.weight[0].tolist(), values, strict=True))
 
 
 def by_loops(
-    head: VerificationHead, descriptors: torch.Tensor, identities: torch.Tensor, lengths: torch.Tensor | None
+    head: VerificationHead, descriptors: torch.Tensor, identities: torch.Tensor, lengths: torch.Tensor
 ) -> float:
     points, names = descriptors.tolist(), identities.tolist()
     losses = []
@@ -46,7 +43,7 @@ def by_loops(
         for j, other in enumerate(points):
             if i == j:
                 continue
-            common = len(one) if lengths is None else min(int(lengths[i]), int(lengths[j]))
+            common = min(int(lengths[i]), int(lengths[j]))
             difference = [a - b if d < common else 0.0 for d, (a, b) in enumerate(zip(one, other, strict=True))]
             p = 1 / (1 + math.exp(-score_by_hand(head, difference)))
             losses.append(-math.log(p if names[i] == names[j] else 1 - p))
@@ -57,25 +54,19 @@ def by_loops(
 @given(
     images=st.integers(2, 7),
     length=st.integers(1, 8),
-    hidden=st.sampled_from([0, 1, 5]),
-    cut=st.booleans(),
+    hidden=st.sampled_from([1, 5]),
     seed=st.integers(0, 2**31),
 )
-def test_equals_the_equation_written_as_loops_over_pairs(
-    images: int, length: int, hidden: int, cut: bool, seed: int
-) -> None:
+def test_equals_the_equation_written_as_loops_over_pairs(images: int, length: int, hidden: int, seed: int) -> None:
     head = build(length, hidden)
     descriptors, identities, lengths = batch(images, length, seed)
-    chosen = lengths if cut else None
-    loss = verification_loss(head, descriptors, identities, chosen)
+    loss = verification_loss(head, descriptors, identities, lengths)
     assert loss.ndim == 0
-    assert loss.item() == pytest.approx(by_loops(head, descriptors, identities, chosen), rel=1e-9)
+    assert loss.item() == pytest.approx(by_loops(head, descriptors, identities, lengths), rel=1e-9)
 
 
-@pytest.mark.parametrize("hidden", [0, 4])
-@pytest.mark.parametrize("cut", [False, True])
-def test_gradient_by_finite_differences(hidden: int, cut: bool) -> None:
-    head = build(4, hidden)
+def test_gradient_by_finite_differences() -> None:
+    head = build(4, 4)
     descriptors, identities, lengths = batch(5, 4, 1)
 
     def loss(points: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
@@ -85,7 +76,7 @@ def test_gradient_by_finite_differences(hidden: int, cut: bool) -> None:
             def forward(self, differences: torch.Tensor) -> torch.Tensor:
                 return torch.func.functional_call(head, names, (differences,))
 
-        return verification_loss(Functional(), points, identities, lengths if cut else None)
+        return verification_loss(Functional(), points, identities, lengths)
 
     inputs = [descriptors, *(parameter.detach().clone() for parameter in head.parameters())]
     assert torch.autograd.gradcheck(loss, [tensor.requires_grad_() for tensor in inputs])
@@ -105,32 +96,18 @@ def test_dimensions_that_one_image_lacks_do_not_count_and_get_no_gradient() -> N
     changed[0, 2:] += 5
     changed[1, 4:] -= 7
     assert verification_loss(head, changed, identities, lengths).item() == loss.item()
-    assert verification_loss(head, changed, identities).item() != pytest.approx(loss.item())
+    whole = torch.full((3,), 6)
+    assert verification_loss(head, changed, identities, whole).item() != pytest.approx(loss.item())
 
 
-@pytest.mark.parametrize("hidden", [0, 5])
-def test_order_of_the_batch_does_not_matter(hidden: int) -> None:
-    head = build(4, hidden)
+def test_order_of_the_batch_does_not_matter() -> None:
+    head = build(4, 5)
     descriptors, identities, lengths = batch(6, 4, 2)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
         verification_loss(head, descriptors[order], identities[order], lengths[order]),
         verification_loss(head, descriptors, identities, lengths),
     )
-
-
-def test_the_linear_head_answers_alike_for_both_orders_and_can_learn() -> None:
-    head = build(3, 0).requires_grad_()
-    differences = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(head(differences), head(-differences))
-    descriptors = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [2, 0, 0], [2.1, 0, 0]], dtype=torch.float64)
-    identities = torch.tensor([0, 0, 1, 1])
-    optimizer = torch.optim.SGD(head.parameters(), lr=1.0)
-    for _ in range(200):
-        optimizer.zero_grad()
-        verification_loss(head, descriptors, identities).backward()
-        optimizer.step()
-    assert verification_loss(head, descriptors, identities) < 0.05
 
 
 def test_is_computed_in_float32_whatever_comes_in() -> None:
@@ -176,18 +153,3 @@ def test_runs_on_the_device_meta() -> None:
     loss.backward()
     assert loss.shape == ()
     assert descriptors.grad is not None
-
-
-@pytest.mark.parametrize(
-    ("descriptors", "identities"),
-    [(torch.zeros(1, 4), torch.zeros(1)), (torch.zeros(3, 4), torch.zeros(2)), (torch.zeros(2, 2, 1), torch.zeros(2))],
-)
-def test_bad_batches_are_named(descriptors: torch.Tensor, identities: torch.Tensor) -> None:
-    with pytest.raises(InputError, match=r"at least two images must be \(N, D\)"):
-        verification_loss(VerificationHead(4, 2), descriptors, identities)
-
-
-@pytest.mark.parametrize(("length", "hidden"), [(0, 4), (4, -1)])
-def test_a_head_of_no_size_is_refused(length: int, hidden: int) -> None:
-    with pytest.raises(InputError, match="length >= 1 and hidden >= 0"):
-        VerificationHead(length, hidden)

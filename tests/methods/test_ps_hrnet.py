@@ -123,17 +123,9 @@ def batch_hard(sequence: torch.Tensor, labels: torch.Tensor, margin: float) -> f
     return total / len(names)
 
 
-def test_only_the_chosen_sequences_are_pulled_together(batch: PairBatch) -> None:
-    method = build_teacher().eval()
-    with torch.no_grad():
-        output = method.network(batch.high)
-        some = IdentityLoss(sequences=(2, 5), margin=2.0).terms(output, batch.labels)["triplet"]
-    by_hand = sum(batch_hard(output.sequences[index], batch.labels, 2.0) for index in (1, 4))
-    assert some.item() == pytest.approx(0.2 * by_hand, rel=1e-4)
-
-
 def test_twins_that_see_the_same_do_not_differ(batch: PairBatch) -> None:
-    method = build(replace(FULL, restoration=None, student_from_teacher=True)).eval()
+    method = build(replace(FULL, restoration=None)).eval()
+    method.network.load_state_dict(method.teacher.state_dict())
     alike = replace(batch, low=batch.high)
     assert method.losses(alike, "network")["ps"].item() == 0
     assert method.losses(batch, "network")["ps"].item() > 0
@@ -187,8 +179,6 @@ def test_a_state_with_a_tensor_missing_is_refused() -> None:
 def test_a_guided_row_needs_a_teacher() -> None:
     with pytest.raises(InputError, match=r"PS-HRNet's row SR\+ID\+PS needs a trained HRNet-ReID-H as teacher"):
         FULL.build(IDENTITIES)
-    with pytest.raises(InputError, match=r"row SR\+ID needs a trained HRNet-ReID-H"):
-        replace(ROWS["SR+ID"], student_from_teacher=True).build(IDENTITIES)
     with pytest.raises(InputError, match="as teacher"):
         FULL.build(IDENTITIES, build(ROWS["ID"]))
 
@@ -200,15 +190,10 @@ def test_a_row_without_guidance_ignores_a_teacher() -> None:
     assert not any(name.startswith("teacher") for name in method.state_dict())
 
 
-def test_student_from_teacher_copies_and_does_not_share() -> None:
-    teacher = build_teacher()
-    before = copied(teacher.network.state_dict())
-    method = replace(FULL, student_from_teacher=True).build(IDENTITIES, teacher)
-    assert equal(copied(method.network.state_dict()), before)
-    with torch.no_grad():
-        method.network.classifier.weight.add_(1)
-    assert equal(copied(method.teacher.state_dict()), before)
-    assert not equal(copied(build().network.state_dict()), before)
+@pytest.mark.parametrize("members", [(), ("seq6",), ("seq1", "seq1"), "logits", ("seq1", "features")])
+def test_bad_members_are_refused(members: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="members must be one or more of seq1"):
+        replace(FULL, members=members)
 
 
 def test_cosine_distances_equal_a_loop() -> None:

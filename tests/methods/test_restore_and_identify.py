@@ -8,7 +8,7 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.methods.restore_and_identify import RestoreAndIdentify, RestoreAndIdentifySettings
-from crreid.models.interpolation import InterpolationSettings
+from crreid.models.common import InterpolationSettings
 from crreid.models.pcb import PCBSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.rcan import RCANSettings
@@ -19,7 +19,7 @@ NETWORK = PooledClassifierSettings(backbone="resnet18", feature_length=8, dropou
 ALONE = RestoreAndIdentifySettings(network=NETWORK)
 MODULES = {
     "Bicubic + ResNet-18": InterpolationSettings(),
-    "SRCNN + ResNet-18": SRCNNSettings(kernels=(3, 1, 3), widths=(4, 2)),
+    "SRCNN + ResNet-18": SRCNNSettings(widths=(4, 2)),
     "VDSR + ResNet-18": VDSRSettings(depth=3, width=4, attention_channels=None),
     "RCAN + ResNet-18": RCANSettings(groups=1, blocks=1, width=4, attention_channels=1, scale=2),
     "VDSR-CA + ResNet-18": VDSRSettings(depth=3, width=4),

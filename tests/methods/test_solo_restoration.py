@@ -6,8 +6,8 @@ from crreid.errors import InputError
 from crreid.losses.restoration import restoration_loss
 from crreid.methods.ps_hrnet import HRNetReIDHigh, HRNetReIDHighSettings
 from crreid.methods.solo_restoration import SoloRestoration, SoloRestorationSettings
+from crreid.models.common import InterpolationSettings
 from crreid.models.hrnet_reid import HRNetReIDSettings
-from crreid.models.interpolation import InterpolationSettings
 from crreid.models.vdsr import VDSRSettings
 
 SETTINGS = SoloRestorationSettings(restoration=VDSRSettings(depth=3, width=4))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from crreid.errors import InputError
-from crreid.models.classifier import ClassifierSettings
+from crreid.models.common import ClassifierSettings
 from crreid.models.pcb import PCB, PCBSettings
 from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
 
@@ -51,6 +51,8 @@ def test_options_make_another_network_of_the_backbone(settings: ClassifierSettin
     assert any("se." in name for name, _ in network.named_modules()) == ("se" in settings.backbone)
     assert len(network(torch.randn(2, 3, 256, 128)).logits[0]) == 2
     assert PooledClassifierSettings(backbone_options=narrow.backbone_options).title == "small ResNet-50"
+    hrnet = PooledClassifierSettings(backbone="hrnet_w18_small", backbone_options=(("width", 16), ("blocks", 1)))
+    assert hrnet.title == "small HRNet-W16-C"
 
 
 @SMALL
@@ -121,7 +123,7 @@ def test_pooled_refuses_settings_out_of_range(fields: dict[str, object]) -> None
 
 @pytest.mark.parametrize("fields", [{"backbone": "densenet121"}, {"stripes": 0}, {"feature_length": 0}])
 def test_pcb_refuses_settings_out_of_range(fields: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="PCB"):
+    with pytest.raises(InputError, match=r"on a ResNet of timm|at least 1"):
         PCBSettings(**fields)  # type: ignore[arg-type]
 
 

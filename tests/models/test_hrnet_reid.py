@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crreid.errors import InputError
-from crreid.models.hrnet_reid import BRANCH_CHANNELS, HRNetReID, HRNetReIDSettings
+from crreid.models.hrnet_reid import HRNetReID, HRNetReIDSettings
 
 SMALL = HRNetReIDSettings(backbone="hrnet_w18_small")
 LENGTHS = [2048, 1024, 2048, 1024, 6144]
@@ -57,19 +57,13 @@ def test_lengths_do_not_depend_on_the_input_size(network: HRNetReID, size: tuple
         assert network.embed(images).shape == (2, 6656)
 
 
-def test_settings_state_the_lengths() -> None:
-    assert [*SMALL.branch_lengths, SMALL.sequence_length] == LENGTHS
-    assert SMALL.descriptor_length == 6656
-
-
 @pytest.mark.parametrize("grids", [(4, 2, 2, 1), (4, 3, 2, 1)])  # 3: windows of a map of 8 x 4 that overlap
 @pytest.mark.parametrize("pooling", ["both", "average", "maximum"])
 def test_sequences_equal_equation_6_written_with_windows(
     pooling: str, grids: tuple[int, int, int, int], images: torch.Tensor
 ) -> None:
-    length = sum(channels * grid**2 for channels, grid in zip(BRANCH_CHANNELS, grids, strict=True))
     weights = (0.5, 0.2, 0.3, 0.4)
-    network = build(replace(SMALL, pooling=pooling, grids=grids, sequence_length=length, maximum_weights=weights))
+    network = build(replace(SMALL, pooling=pooling, grids=grids, maximum_weights=weights))
     with torch.no_grad():
         maps = [m.numpy() for m in network.backbone(images)]
         sequences = [s.numpy() for s in network(images).sequences]
@@ -149,19 +143,8 @@ def test_construction_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     build()
 
 
-def test_grids_of_the_released_student_are_refused() -> None:
-    with pytest.raises(InputError, match=r"7,424.*6,144.*defect of the released code"):
-        HRNetReID(replace(SMALL, grids=(4, 3, 2, 1)), 5)
-
-
-def test_other_grids_work_when_the_length_is_declared(images: torch.Tensor) -> None:
-    network = build(replace(SMALL, grids=(4, 3, 2, 1), sequence_length=7424))
-    with torch.no_grad():
-        assert network.embed(images).shape == (2, 7936)
-
-
 def test_grid_larger_than_its_map_is_refused() -> None:
-    network = build(replace(SMALL, grids=(1, 1, 1, 2), sequence_length=4992))
+    network = build(replace(SMALL, grids=(1, 1, 1, 2)))
     with pytest.raises(InputError, match=r"64 x 32 pixels are too small: .* branch 4 has 2 x 1 .* 2 x 2"):
         network(torch.randn(1, 3, 64, 32))
 
@@ -189,7 +172,6 @@ def test_shapes_that_are_no_images_are_refused(network: HRNetReID, shape: tuple[
         ("maximum_weights", (0.5,)),
         ("dropout", 1.0),
         ("feature_length", 0),
-        ("sequence_length", 6143),
     ],
 )
 def test_bad_settings_are_named(field: str, value: object) -> None:

@@ -75,5 +75,5 @@ def test_refuses_sizes_that_cannot_be_packed() -> None:
 
 @pytest.mark.parametrize("name", ["groups", "blocks", "width", "attention_channels", "scale"])
 def test_refuses_settings_out_of_range(name: str) -> None:
-    with pytest.raises(InputError, match=f"RCAN {name}"):
+    with pytest.raises(InputError, match=f"^{name} must be at least 1"):
         RCANSettings(**{name: 0})
