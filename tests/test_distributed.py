@@ -224,7 +224,7 @@ METHODS: dict[str, Any] = {
         discriminators=DiscriminatorSettings(widths=(4, 4, 4, 4), image_backbone=None),
         labelled_fraction=0.8,
     ),
-    "LRAR": LRARSettings(network=RESNET, verification_hidden=8),
+    "LRAR": LRARSettings(network=RESNET),
 }
 
 
