@@ -59,10 +59,7 @@ def draw_camera(generator: Generator, number: int) -> Camera:
 
 
 def develop(picture: Floats, camera: Camera, generator: Generator) -> UInt8Image:
-    """Turn light into the file's pixels: exposure, lens, colours, noise, compression.
-
-    The picture, (height, width, 3) in [0, 1], becomes uint8 RGB of the same shape.
-    """
+    """Turn light, (height, width, 3) in [0, 1], into uint8 RGB: exposure, lens, colours, noise, compression."""
     height, width = picture.shape[:2]
     pixel = height / 128
     exposure = generator.uniform(0.90, 1.12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -117,8 +118,7 @@ class Canvas:
         dx = np.arange(left, right, dtype=np.float32)[None, :] + (0.5 - x0)
         along = (dx * axis[0] + dy * axis[1]) / length
         inner = np.clip(along, 0, 1)
-        table = np.interp(np.linspace(0, 1, STATIONS), np.linspace(0, 1, len(tube.profile)), tube.profile)
-        widths = (table * tube.width * view.scale * narrowing).astype(np.float32)
+        widths = (_profile(tube.profile)[0] * tube.width * view.scale * narrowing).astype(np.float32)
         half = widths[(inner * (STATIONS - 1)).astype(np.intp)]
         beyond = (along - inner) * (length / max(tube.cap, 1e-3)) / half
         offset = (dx * axis[1] - dy * axis[0]) / half
@@ -135,6 +135,13 @@ class Canvas:
         parts = (inner[visible], offset[visible], beyond[visible], half[visible] / (view.scale * narrowing))
         surface = _surface(tube, view, index, parts, axis, length)
         self.layers.append((surface, tube.material(surface), tube.folds))
+
+
+@lru_cache(maxsize=64)
+def _profile(factors: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Return a profile at STATIONS steps along the tube, and its slopes where it is given."""
+    table = np.interp(np.linspace(0, 1, STATIONS), np.linspace(0, 1, len(factors)), factors)
+    return table, np.gradient(np.asarray(factors, np.float32)) * (len(factors) - 1)
 
 
 def _surface(
@@ -154,9 +161,8 @@ def _surface(
     body_z = frontal / tube.flatness
     across = lateral * cosine + body_z * sine
     towards = -lateral * sine + body_z * cosine
-    slopes = np.gradient(np.asarray(tube.profile, np.float32)) * (len(tube.profile) - 1)
     station = (along * (len(tube.profile) - 1) + 0.5).astype(np.intp)
-    lengthwise = beyond - (slopes * (tube.width * view.scale / length))[station]
+    lengthwise = beyond - (_profile(tube.profile)[1] * (tube.width * view.scale / length))[station]
     norm = 1 / np.sqrt(across * across + towards * towards + lengthwise * lengthwise)
     across, towards, lengthwise = across * norm, towards * norm, lengthwise * norm
     return Surface(

@@ -19,10 +19,8 @@ from crreid.synthetic.drawing import Floats, Rgb, choose
 __all__ = ["PATTERNS", "SHAPES", "Bag", "Garment", "Person", "Print", "draw_person", "paint"]
 
 COARSE_UPPER: dict[Rgb, float] = {(0.46, 0.46, 0.47): 4.0, (0.53, 0.48, 0.42): 3.0, (0.40, 0.45, 0.53): 3.0}
-"""Grey, taupe and slate: coarse colours of upper garments, few and middling, so that patterns have room both ways."""
-
 COARSE_LOWER: dict[Rgb, float] = {(0.18, 0.18, 0.20): 3.0, (0.24, 0.29, 0.40): 3.0, (0.40, 0.39, 0.38): 2.0}
-"""Black, jeans and grey: coarse colours of trousers, shorts and skirts with their shares."""
+"""Coarse colours with their shares: few, and middling for upper garments, so that patterns have room both ways."""
 
 PATTERNS = {
     "plain": 0.7,
@@ -34,10 +32,8 @@ PATTERNS = {
     "diagonal": 1.5,
     "blocks": 2.0,
 }
-"""Patterns of upper garments with their shares."""
-
 SOBER_PATTERNS = {"plain": 2.0, "pinstripes": 1.5, "checks": 1.0, "plaid": 1.0, "blocks": 0.3}
-"""Patterns of trousers, shorts and skirts with their shares."""
+"""Patterns with their shares, of upper garments and of trousers, shorts and skirts."""
 
 CONTRASTS: tuple[Rgb, ...] = (
     (1.0, 1.0, 1.0),  # light and dark
