@@ -34,6 +34,7 @@ def timing(
     """Return a recorded timing, or measure and record it, on one thread of the CPU.
 
     One thread, because several wait for each other at every barrier as soon as anything else runs on the machine.
+    Numbers that stand beside each other, such as the rows of a table, belong into one timing.
 
     Args:
         what: What is timed, as plain JSON; it names the record. The machine is not part of it: a timing that was
@@ -44,7 +45,8 @@ def timing(
         force: Measure again what is recorded.
 
     Returns:
-        The numbers, with `device` (its name), `threads` and `started` (date and time, UTC).
+        `values` (the numbers), `device` (its name), `threads` and `started` (date and time, UTC); the latter two are
+        None for timings that were taken before this was recorded.
 
     Raises:
         InputError: The file is damaged or cannot be written.
@@ -63,8 +65,7 @@ def timing(
         content = json.loads(json.dumps(content)) | {"checksum": _checksum(content)}
         write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
     found = _read(file, what)
-    recorded: dict[str, Any] = found["values"]
-    return recorded | {name: found["machine"][name] for name in ("device", "threads", "started")}
+    return {"values": found["values"]} | {name: found["machine"][name] for name in ("device", "threads", "started")}
 
 
 def _read(file: Path, what: Mapping[str, Any]) -> dict[str, Any]:

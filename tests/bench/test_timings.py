@@ -34,10 +34,10 @@ def test_a_recorded_timing_is_shown_and_not_measured_again(tmp_path):
     written = file.read_bytes()
     assert measured(tmp_path) == first
     assert (measured.times, file.read_bytes()) == (1, written)
-    assert first["milliseconds"] == 1
+    assert first["values"]["milliseconds"] == 1
     assert first["device"] == device_name(CPU)
     assert json.loads(written)["machine"]["packages"]["torch"] == torch.__version__.partition("+")[0]
-    assert measured(tmp_path, force=True)["milliseconds"] == 2
+    assert measured(tmp_path, force=True)["values"]["milliseconds"] == 2
 
 
 def test_one_thread_measures_and_the_others_come_back(tmp_path):
@@ -45,7 +45,7 @@ def test_one_thread_measures_and_the_others_come_back(tmp_path):
     torch.set_num_threads(2)
     try:
         found = measured(tmp_path)
-        assert (found["threads_inside"], found["threads"], torch.get_num_threads()) == (1, 1, 2)
+        assert (found["values"]["threads_inside"], found["threads"], torch.get_num_threads()) == (1, 1, 2)
     finally:
         torch.set_num_threads(before)
 
