@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from loky import ProcessPoolExecutor
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from crreid.bench.cost import method_counts, random_batch, seconds_of, untrained
+from crreid.bench.cost import fastest_seconds, method_counts, random_batch, seconds_of, untrained
 from crreid.bench.plain import PlainPairs, PlainStep, on_device, plain_scores, with_plain_attention
 from crreid.data.pairs import PairBatch, PairDataset
 from crreid.data.pixels import PixelCache
@@ -66,31 +65,10 @@ COUNTED = {
 PEAKS = {"fp32": "product of fp32 matrices", "bf16": "product of bf16 matrices"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Size:
-    """What is measured at one size, on PS-HRNet and images of the profile of its name.
-
-    Attributes:
-        batch: (identities, images of each).
-        people: (identities, images per camera) of the training images that an epoch goes through.
-        ranking: (queries, gallery).
-        product: Side of the square matrices whose product gives the peak of arithmetic.
-        seconds: How long a step is repeated in one process.
-    """
-
-    batch: tuple[int, int] = (6, 4)
-    people: tuple[int, int] = (100, 4)
-    ranking: tuple[int, int] = (3368, 15913)
-    product: int = 8192
-    seconds: float = 5.0
-
-
-ON_GPU = _Size()
-ON_CPU = {
-    "smoke": _Size(batch=(2, 2), people=(2, 2), ranking=(40, 300), product=256, seconds=0.1),
-    "quick": _Size(people=(18, 4), product=2048),
-    "paper": _Size(batch=(3, 4), people=(3, 2), product=2048),  # a step of the whole batch takes most of a minute
-}
+ON_CPU = {"smoke": ((2, 2), (2, 2)), "quick": ((6, 4), (18, 4)), "paper": ((3, 4), (3, 2))}
+ON_GPU = {"smoke": ((2, 2), (2, 2)), "quick": ((6, 4), (100, 4)), "paper": ((6, 4), (100, 4))}
+"""Of each size, a batch (identities, images of each) and the training images of an epoch (identities, images per
+camera). The paper's batch of 6 x 4 would take most of a minute on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +83,12 @@ class _Job:
     folder: str
 
     @property
-    def sizes(self) -> _Size:
-        return ON_GPU if self.device == "cuda" and self.size != "smoke" else ON_CPU[self.size]
+    def batch(self) -> tuple[int, int]:
+        return (ON_GPU if self.device == "cuda" else ON_CPU)[self.size][0]
+
+    @property
+    def people(self) -> tuple[int, int]:
+        return (ON_GPU if self.device == "cuda" else ON_CPU)[self.size][1]
 
     @property
     def plain(self) -> bool:
@@ -123,30 +105,32 @@ class _Job:
     def run(self) -> Run:
         """Return PS-HRNet of the size's profile, at a learning rate at which nothing diverges within a few steps."""
         rows = state_of_the_art_rows(profile_settings(self.size, "mlr-synthetic"), seed=0, weights=RANDOM_WEIGHTS)
-        identities, images = self.sizes.batch
+        identities, images = self.batch
         schedule = Schedule(epochs=2, warmup_epochs=2, identities_per_batch=identities, images_per_identity=images)
         return replace(rows["PS-HRNet"], schedule=replace(schedule, precision=self.precision))
 
     def method(self) -> Method:
         """Build the method on the device, in training mode, its modules and layout those of the recipe."""
         torch.manual_seed(0)
-        method = untrained(self.run(), self.sizes.people[0])
+        method = untrained(self.run(), self.people[0])
         if self.plain:
             with_plain_attention(method)
         return method.to(self.device).to(memory_format=self.layout).train()
 
     def noise(self) -> PairBatch:
         """Return a batch in the layout in which the recipe's data come."""
-        batch = random_batch(*self.sizes.batch, self.run().size, torch.device(self.device))
+        batch = random_batch(*self.batch, self.run().size, torch.device(self.device))
         high, low = (images.contiguous(memory_format=self.layout) for images in (batch.high, batch.low))
         return replace(batch, high=high, low=low)
 
     def stepper(self, method: Method) -> Callable[[PairBatch], object]:
         """Return the recipe's training step."""
         schedule, device = self.run().schedule, torch.device(self.device)
-        step: PlainStep | TrainingStep = TrainingStep(method, schedule, device)
+        step: PlainStep | TrainingStep
         if self.plain:
             step = PlainStep(method, schedule, device, autocast=self.precision == "bf16")
+        else:
+            step = TrainingStep(method, schedule, device)
         step.set_learning_rate(schedule.learning_rate_at(0))
         return step
 
@@ -187,7 +171,7 @@ def bench(
                 rows += _in_process(_measured, make(section=section, recipe=recipe))
     frame = _summary(pd.DataFrame(rows).reindex(columns=COLUMNS)).assign(
         size=size,
-        batch="{} x {}".format(*facts.sizes.batch),
+        batch="{} x {}".format(*facts.batch),
         repeats=repeats,
         device=here["device"],
         threads=threads,
@@ -235,7 +219,7 @@ def _arithmetic(job: _Job) -> list[dict[str, Any]]:
     On a GPU float32 matrices are multiplied in TF32, as cuDNN convolves them by default.
     """
     torch.set_num_threads(job.threads)
-    device, side, rows = torch.device(job.device), job.sizes.product, list[dict[str, Any]]()
+    device, side, rows = torch.device(job.device), 8192 if job.device == "cuda" else 2048, list[dict[str, Any]]()
     torch.set_float32_matmul_precision("high" if job.device == "cuda" else "highest")
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         left, right = (torch.randn(side, side).to(device, dtype) for _ in range(2))
@@ -259,7 +243,7 @@ def _measured(job: _Job) -> list[dict[str, Any]]:
 def _step(job: _Job) -> dict[str, Any]:
     """Time training steps on one batch of noise that stays on the device."""
     step, batch = job.stepper(job.method()), job.noise()
-    return _row("PS-HRNet, training step", "pairs", _median_seconds(lambda: step(batch), job), len(batch.labels))
+    return _row("PS-HRNet, training step", "pairs", _seconds(lambda: step(batch), job), len(batch.labels))
 
 
 def _embedding(job: _Job) -> dict[str, Any]:
@@ -273,20 +257,20 @@ def _embedding(job: _Job) -> dict[str, Any]:
             features = (method.embed(images, batch.rates).float() for images in (batch.low, batch.low.flip(3)))
             torch.stack(list(features)).sum(0).cpu()
 
-    seconds = _median_seconds(embed, job)
+    seconds = _seconds(embed, job)
     return _row("PS-HRNet, images and their mirror images, of noise", "images", seconds, len(batch.labels))
 
 
 def _epoch(job: _Job) -> dict[str, Any]:
     """Time a short epoch with data, after what happens once per training: the first step, the pairs made resident."""
     run, folder, device, method = job.run(), Path(job.folder), torch.device(job.device), job.method()
-    identities, images = job.sizes.people
+    identities, images = job.people
     numbers = np.arange(identities * images * CAMERAS)
     rows = {"path": [f"{number % PICTURES:04d}.jpg" for number in numbers], "rate": 1.0 + numbers % 4, "role": "train"}
     rows |= {"identity": numbers // (images * CAMERAS), "camera": numbers % CAMERAS}
     table = ImageTable(name="benchmark", rows=pd.DataFrame(rows), source=FolderSource(folder))
     dataset = PairDataset(table, PixelCache(table, folder / "pixels"), run.size, run.augmentation, seed=0)
-    sampler = IdentitySampler(dataset.labels.tolist(), *job.sizes.batch, seed=0)
+    sampler = IdentitySampler(dataset.labels.tolist(), *job.batch, seed=0)
     if job.plain:
         step = job.stepper(method)
         step(job.noise())
@@ -300,12 +284,12 @@ def _epoch(job: _Job) -> dict[str, Any]:
             log = train(method, dataset, run.schedule, seed=0, device=device, folder=folder, report=lambda line: None)
         seconds = float(log.epochs["seconds"].iloc[1])
     case = f"PS-HRNet, epoch of {len(sampler)} steps with data"
-    return _row(case, "pairs", seconds / len(sampler), job.sizes.batch[0] * job.sizes.batch[1])
+    return _row(case, "pairs", seconds / len(sampler), job.batch[0] * job.batch[1])
 
 
 def _ranking(job: _Job) -> dict[str, Any]:
     """Time both mean average precisions and the matching characteristic, from a distance matrix."""
-    distances, labels = ranking_problem(*job.sizes.ranking)
+    distances, labels = ranking_problem(*((40, 300) if job.size == "smoke" else (3368, 15913)))
     clock = time.perf_counter()
     if job.plain:
         scores = plain_scores(distances, labels)
@@ -321,18 +305,10 @@ def _row(case: str, unit: str, seconds: float, count: float) -> dict[str, Any]:
     return {"case": case, "unit": unit, "per_second": count / seconds, "milliseconds": 1000 * seconds}
 
 
-def _median_seconds(action: Callable[[], object], job: _Job) -> float:
-    """Return the median duration of an action repeated for the size's seconds, after calls that warm up.
-
-    On a GPU several calls are timed together: to wait after each would measure the wait.
-    """
-    warm_up, together = (6, 10) if job.device == "cuda" else (1, 1)
-    for _ in range(warm_up):
-        action()
-    times: list[float] = []
-    while sum(times) * together < job.sizes.seconds or not times:
-        times.append(seconds_of(lambda: [action() for _ in range(together)], torch.device(job.device)) / together)
-    return statistics.median(times)
+def _seconds(action: Callable[[], object], job: _Job) -> float:
+    """Return the shortest duration of an action; on a GPU ten are timed together, as to wait after each takes time."""
+    together = 10 if job.device == "cuda" else 1
+    return fastest_seconds(lambda: [action() for _ in range(together)], torch.device(job.device), 5) / together
 
 
 def _peak_mebibytes(job: _Job) -> float | None:
