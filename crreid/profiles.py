@@ -143,31 +143,20 @@ def profile_settings(name: str, dataset: str) -> Profile:
     Raises:
         InputError: An unknown profile or data set, or `released` on a data set without low-resolution cameras.
     """
-    data = data_settings(dataset)
-    match name:
-        case "smoke":
-            return _smoke(data)
-        case "quick":
-            return _quick(data)
-        case "reduced":
-            return _reduced(data)
-        case "paper":
-            return _paper(data)
-        case "printed":
-            return _printed(_paper(data))
-        case "released":
-            return _released(_paper(data))
-    raise InputError(f"unknown profile {name!r}; expected one of {', '.join(PROFILE_NAMES)}")
+    if name not in PROFILE_NAMES:
+        raise InputError(f"unknown profile {name!r}; expected one of {', '.join(PROFILE_NAMES)}")
+    makers = (_smoke, _quick, _reduced, _paper, _printed, _released)
+    return makers[PROFILE_NAMES.index(name)](data_settings(dataset))
 
 
 def _paper(data: DataSettings) -> Profile:
     return Profile(name="paper", data=data, evaluation=EvaluationSettings(query_rates=(1, 2, 3, 4, 8)))
 
 
-def _printed(paper: Profile) -> Profile:
+def _printed(data: DataSettings) -> Profile:
     """Every setting as the paper prints it; the text is silent on warm-up and flip test: neither."""
     schedule = Schedule(epochs=70, identities_per_batch=4, images_per_identity=6, warmup_epochs=0)
-    ratio_of_four = VDSRSettings(attention_channels=VDSRSettings().width // 4)
+    paper, ratio_of_four = _paper(data), VDSRSettings(attention_channels=VDSRSettings().width // 4)
     return replace(
         paper,
         name="printed",
@@ -181,17 +170,16 @@ def _printed(paper: Profile) -> Profile:
     )
 
 
-def _released(paper: Profile) -> Profile:
+def _released(data: DataSettings) -> Profile:
     """All six members in L_PS, one camera low resolution in training; the rest are the defaults.
 
     The released code of phase 1 is another repository with another recipe (batches of 8 x 4, colour jitter, a new
     optimiser every epoch); the teacher here is trained by phase 2's.
     """
-    data = paper.data
     if data.mlr is None or not data.mlr.cameras:
         raise InputError(f"{data.dataset} has no low-resolution camera to train on; expected an MLR build, mlr-...")
     cameras = replace(data, mlr=replace(data.mlr, train="cameras"))
-    return replace(paper, name="released", data=cameras, members=RELEASE_MEMBERS)
+    return replace(_paper(cameras), name="released", members=RELEASE_MEMBERS)
 
 
 def _smoke(data: DataSettings) -> Profile:

@@ -56,6 +56,11 @@ others; SRCNN's own paper has 1e-4. Other modules learn at the profile's scale."
 RESTORATION_RATES = (2.0, 3.0, 4.0, 8.0)
 """Rates at which Table III measures images: the protocol's, and one that no training saw."""
 
+BICUBIC = InterpolationSettings(filter="bicubic")
+
+PAPER_SETS = (("seq5", "logits"), RELEASE_MEMBERS, PAPER_MEMBERS)
+"""Members of L_PS that Table VII tried."""
+
 UNSEEN_RATES = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
 """Rates at which all systems are compared; training saw 2, 3 and 4."""
 
@@ -81,17 +86,15 @@ CONVENTIONAL: dict[str, Callable[[Profile], MethodSettings]] = {
 
 def state_of_the_art_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table I: the conventional networks, the other systems, PS-HRNet's teacher alone, and PS-HRNet."""
-    conventional = {
-        row: _compared(profile).run(settings(profile), seed=seed, weights=weights)
-        for row, settings in CONVENTIONAL.items()
-    }
-    rivals = {
-        "RAIN": _cad_net_run(profile, _with_losses_of(rain_settings(), profile.cad_net), seed=seed, weights=weights),
-        "CAD-Net": _cad_net_run(profile, profile.cad_net, seed=seed, weights=weights),
-        "LRAR": _compared(profile).run(profile.lrar, seed=seed, weights=weights),
-    }
+    conventional = {row: settings(profile) for row, settings in CONVENTIONAL.items()}
+    adversarial = {"RAIN": _with_losses_of(rain_settings(), profile.cad_net), "CAD-Net": profile.cad_net}
     ours = loss_ablation_rows(profile, seed=seed, weights=weights)
-    return conventional | rivals | {"HRNet-ReID-H alone": ours["HRNet-ReID-H alone"], "PS-HRNet": ours["SR+ID+PS"]}
+    return {
+        **_runs(_compared(profile), conventional, seed, weights),
+        **_runs(_adversarial(_compared(profile)), adversarial, seed, weights),
+        **_runs(_compared(profile), {"LRAR": profile.lrar}, seed, weights),
+        **{"HRNet-ReID-H alone": ours["HRNet-ReID-H alone"], "PS-HRNet": ours["SR+ID+PS"]},
+    }
 
 
 def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
@@ -103,24 +106,15 @@ def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run
 def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table II: the teacher evaluated alone, then ID, SR+ID and SR+ID+PS, which is the whole PS-HRNet."""
     teacher = teacher_run(profile, seed=seed, weights=weights)
-    whole = PSHRNetSettings(
-        network=profile.network,
-        restoration=profile.restoration,
-        identity=profile.identity,
-        members=profile.members,
-        restoration_learning_rate_scale=profile.restoration_learning_rate_scale,
+    alone = PSHRNetSettings(network=profile.network, identity=profile.identity, restoration=None)
+    scale = profile.restoration_learning_rate_scale
+    whole = replace(
+        alone, restoration=profile.restoration, members=profile.members, restoration_learning_rate_scale=scale
     )
-    identity_alone = PSHRNetSettings(network=profile.network, identity=profile.identity, restoration=None)
-    methods = (
-        replace(identity_alone, pseudo_siamese_weight=0),
-        replace(whole, pseudo_siamese_weight=0),
-        whole,
-    )
-    runs = [
-        profile.run(method, seed=seed, weights=weights, teacher=teacher if method.needs_teacher else None)
-        for method in methods
-    ]
-    return {run.method.title: run for run in (teacher, *runs)}
+    parts = {"ID": replace(alone, pseudo_siamese_weight=0), "SR+ID": replace(whole, pseudo_siamese_weight=0)}
+    runs = _runs(profile, parts, seed, weights)
+    guided = profile.run(whole, seed=seed, weights=weights, teacher=teacher)
+    return {"HRNet-ReID-H alone": teacher, **runs, "SR+ID+PS": guided}
 
 
 def start_here_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
@@ -131,117 +125,101 @@ def start_here_rows(profile: Profile, *, seed: int, weights: StartingWeights) ->
 
 def restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table III: bicubic and solo SR before PS-HRNet's teacher, then two rows of Table II; images measured."""
-    teacher = teacher_run(profile, seed=seed, weights=weights)
-    bicubic = InterpolationSettings(filter="bicubic")
-    nothing_to_learn = replace(profile, schedule=replace(profile.schedule, epochs=0))
-    rows = {
-        "Bicubic": upsampled_by(
-            nothing_to_learn.run(
-                SoloRestorationSettings(restoration=bicubic), seed=seed, weights=weights, teacher=teacher
-            ),
-            bicubic.filter,
-        ),
-        "Solo SR": profile.run(
-            SoloRestorationSettings(restoration=profile.restoration), seed=seed, weights=weights, teacher=teacher
-        ),
-    }
     ablation = loss_ablation_rows(profile, seed=seed, weights=weights)
+    solo = SoloRestorationSettings(restoration=profile.restoration)
+    solo_run = profile.run(solo, seed=seed, weights=weights, teacher=ablation["HRNet-ReID-H alone"])
+    bicubic = SoloRestorationSettings(restoration=BICUBIC)
+    nothing_to_learn = replace(solo_run, method=bicubic, schedule=replace(profile.schedule, epochs=0))
+    rows = {"Bicubic": upsampled_by(nothing_to_learn, BICUBIC.filter), "Solo SR": solo_run}
     rows |= {row: ablation[row] for row in ("SR+ID", "SR+ID+PS")}
     return {row: replace(run, evaluation=_restoration_tests(profile, weights)) for row, run in rows.items()}
 
 
 def super_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table IV: five modules before ResNet-50, trained together."""
-    bicubic = InterpolationSettings(filter="bicubic")
     modules: dict[str, RestorationSettings] = {
-        "Bicubic+ResNet-50": bicubic,
+        "Bicubic+ResNet-50": BICUBIC,
         "SRCNN+ResNet-50": profile.modules.srcnn,
         "VDSR+ResNet-50": profile.modules.vdsr,
         "RCAN+ResNet-50": profile.modules.rcan,
         "VDSR-CA+ResNet-50": profile.modules.vdsr_ca,
     }
     usual = profile.restoration_learning_rate_scale
-    rows = {
-        row: _compared(profile).run(
-            RestoreAndIdentifySettings(
-                network=profile.conventional.resnet,
-                restoration=module,
-                restoration_learning_rate_scale=RESTORATION_LEARNING_RATE_SCALES.get(row, usual),
-            ),
-            seed=seed,
-            weights=weights,
+    methods = {
+        row: RestoreAndIdentifySettings(
+            network=profile.conventional.resnet,
+            restoration=module,
+            restoration_learning_rate_scale=RESTORATION_LEARNING_RATE_SCALES.get(row, usual),
         )
         for row, module in modules.items()
     }
-    return rows | {"Bicubic+ResNet-50": upsampled_by(rows["Bicubic+ResNet-50"], bicubic.filter)}
+    rows = _runs(_compared(profile), methods, seed, weights)
+    return rows | {"Bicubic+ResNet-50": upsampled_by(rows["Bicubic+ResNet-50"], BICUBIC.filter)}
 
 
 def pooling_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table V: HRNet-ReID with average, maximum and both poolings, on high-resolution images."""
     poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
-    return {
-        row: teacher_run(
-            replace(_high_resolution(profile), network=replace(profile.network, pooling=pooling)),
-            seed=seed,
-            weights=weights,
-        )
-        for row, pooling in poolings.items()
-    }
+    usual = HRNetReIDHighSettings(network=profile.network, identity=profile.identity)
+    methods = {row: replace(usual, network=replace(usual.network, pooling=name)) for row, name in poolings.items()}
+    return _runs(_high_resolution(profile), methods, seed, weights)
 
 
 def backbone_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table VI: networks on high-resolution images, by one recipe; HRNet-ReID is Table V's last row."""
-    rows = {
-        row: _high_resolution(profile).run(CONVENTIONAL[row](profile), seed=seed, weights=weights)
-        for row in ("ResNet-50", "PCB", "DenseNet-121", "HRNet-W32-C")
-    }
+    methods = {row: CONVENTIONAL[row](profile) for row in ("ResNet-50", "PCB", "DenseNet-121", "HRNet-W32-C")}
+    rows = _runs(_high_resolution(profile), methods, seed, weights)
     return rows | {"HRNet-ReID": pooling_rows(profile, seed=seed, weights=weights)["AAP+AMP"]}
 
 
 def sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table VII: the three sets of members of L_PS that the paper tried."""
-    sets = (("seq5", "logits"), RELEASE_MEMBERS, PAPER_MEMBERS)
-    return _sequence_runs(sets, profile, seed=seed, weights=weights)
+    every = all_sequence_rows(profile, seed=seed, weights=weights)
+    return {set_title(members): every[set_title(members)] for members in PAPER_SETS}
 
 
 def all_sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table VII without a limit of time: all 63 non-empty sets of the six members."""
+    full = loss_ablation_rows(profile, seed=seed, weights=weights)["SR+ID+PS"]
+    assert isinstance(full.method, PSHRNetSettings)
     sets = [chosen for size in range(1, 7) for chosen in combinations(RELEASE_MEMBERS, size)]
-    return _sequence_runs(sets, profile, seed=seed, weights=weights)
+    return {set_title(members): replace(full, method=replace(full.method, members=members)) for members in sets}
 
 
 def cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return the poster's tables: CAD-Net, four ablations, its parts f and g alone, and two rows of Table III."""
-    settings = {
+    ablation = {
         "CAD-Net": profile.cad_net,
         "CAD-Net without D_I": replace(profile.cad_net, image_adversary_weight=0.0),
         "CAD-Net without D_F": replace(profile.cad_net, feature_adversary_weight=0.0),
         "CAD-Net without L_rec": replace(profile.cad_net, restoration_weight=0.0),
         "CAD-Net without L_cls": replace(profile.cad_net, classification_weight=0.0),
     }
-    rows = _restoring_runs(profile, settings, seed=seed, weights=weights)
-    whole = rows["CAD-Net"]
-    of_part = replace(whole.evaluation, restoration_rates=(), perceptual_weights="")
-    parts = {f"CAD-Net, {part} alone": replace(whole, evaluation=replace(of_part, part=part)) for part in ("f", "g")}
+    restoring = replace(profile, evaluation=_restoration_tests(profile, weights))
+    rows = _runs(_adversarial(restoring), ablation, seed, weights)
+    tests = replace(restoring.evaluation, restoration_rates=(), perceptual_weights="")
+    parts = {part: replace(rows["CAD-Net"], evaluation=replace(tests, part=part)) for part in ("f", "g")}
     table3 = restoration_rows(profile, seed=seed, weights=weights)
-    return rows | parts | {"PS-HRNet": table3["SR+ID+PS"], "Bicubic": table3["Bicubic"]}
+    rows |= {f"CAD-Net, {part} alone": run for part, run in parts.items()}
+    return rows | {"PS-HRNet": table3["SR+ID+PS"], "Bicubic": table3["Bicubic"]}
 
 
 def all_cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return `cad_net_rows` and what CAD-Net's authors did before and after: RAIN, CAD-Net++, half of the labels."""
-    settings = {
+    others = {
         "RAIN": _with_losses_of(rain_settings(), profile.cad_net),
         "CAD-Net++": _with_losses_of(cad_net_plus_plus_settings(), profile.cad_net),
         "CAD-Net, half of the labels": replace(profile.cad_net, labelled_fraction=0.5),
     }
+    restoring = replace(profile, evaluation=_restoration_tests(profile, weights))
     rows = cad_net_rows(profile, seed=seed, weights=weights)
-    return rows | _restoring_runs(profile, settings, seed=seed, weights=weights)
+    return rows | _runs(_adversarial(restoring), others, seed, weights)
 
 
 def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return LRAR's mechanisms one after the other, and the whole of it with the queries' level off by one."""
     whole = profile.lrar
-    settings = {
+    mechanisms = {
         "Baseline": replace(whole, varying_length=False, masks=None, verification_weight=0.0, progressive=False),
         "+ varying length": replace(whole, masks=None, verification_weight=0.0, progressive=False),
         "+ masks": replace(whole, verification_weight=0.0, progressive=False),
@@ -249,10 +227,7 @@ def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[
         "+ progressive = LRAR": whole,
     }
     tests = replace(profile.evaluation, query_rates=(1.0, *RESTORATION_RATES))
-    rows = {
-        row: replace(_compared(profile).run(each, seed=seed, weights=weights), evaluation=tests)
-        for row, each in settings.items()
-    }
+    rows = _runs(replace(_compared(profile), evaluation=tests), mechanisms, seed, weights)
     lrar = rows["+ progressive = LRAR"]
     wrong = {"LRAR, told one level too sharp": -1.0, "LRAR, told one level too coarse": 1.0}
     return rows | {row: replace(lrar, evaluation=replace(tests, rate_error=error)) for row, error in wrong.items()}
@@ -280,48 +255,32 @@ def set_title(members: tuple[str, ...]) -> str:
     return f"{{{', '.join(member.replace('seq', 'Seq') for member in members)}}}"
 
 
+def _runs(
+    profile: Profile, methods: Mapping[str, MethodSettings], seed: int, weights: StartingWeights
+) -> dict[str, Run]:
+    return {row: profile.run(method, seed=seed, weights=weights) for row, method in methods.items()}
+
+
 def _compared(profile: Profile) -> Profile:
     """Return the profile with the schedule of runs that compare parts, and the protocol's test alone."""
     evaluation = replace(profile.evaluation, query_rates=())
     return replace(profile, schedule=profile.comparison_schedule, evaluation=evaluation)
 
 
+def _adversarial(profile: Profile) -> Profile:
+    """Return the profile with the schedule of CAD-Net and its like."""
+    return replace(profile, schedule=profile.adversarial_schedule)
+
+
 def _high_resolution(profile: Profile) -> Profile:
-    """Return the same on the data set's own test: nothing is downsampled."""
+    """Return the profile of compared parts on the data set's own test: nothing is downsampled."""
     return replace(_compared(profile), data=replace(profile.data, mlr=None))
 
 
 def _restoration_tests(profile: Profile, weights: StartingWeights) -> EvaluationSettings:
     """Return Table III's tests: retrieval and restored images at RESTORATION_RATES."""
-    return replace(
-        profile.evaluation,
-        query_rates=RESTORATION_RATES,
-        restoration_rates=RESTORATION_RATES,
-        perceptual_weights=weights.perceptual,
-    )
-
-
-def _sequence_runs(
-    sets: Sequence[tuple[str, ...]], profile: Profile, *, seed: int, weights: StartingWeights
-) -> dict[str, Run]:
-    full = loss_ablation_rows(profile, seed=seed, weights=weights)["SR+ID+PS"]
-    assert isinstance(full.method, PSHRNetSettings)
-    return {set_title(members): replace(full, method=replace(full.method, members=members)) for members in sets}
-
-
-def _cad_net_run(profile: Profile, settings: CADNetSettings, *, seed: int, weights: StartingWeights) -> Run:
-    """Return CAD-Net, or what else its settings make of it, on the schedule of adversarial trainings."""
-    adversarial = replace(_compared(profile), schedule=profile.adversarial_schedule)
-    return adversarial.run(settings, seed=seed, weights=weights)
-
-
-def _restoring_runs(
-    profile: Profile, settings: dict[str, CADNetSettings], *, seed: int, weights: StartingWeights
-) -> dict[str, Run]:
-    """Return runs of CAD-Net whose restored images are measured too, as Table III's."""
-    tests = _restoration_tests(profile, weights)
-    runs = {row: _cad_net_run(profile, each, seed=seed, weights=weights) for row, each in settings.items()}
-    return {row: replace(run, evaluation=tests) for row, run in runs.items()}
+    tests = replace(profile.evaluation, query_rates=RESTORATION_RATES, restoration_rates=RESTORATION_RATES)
+    return replace(tests, perceptual_weights=weights.perceptual)
 
 
 def _with_losses_of(settings: CADNetSettings, networks: CADNetSettings) -> CADNetSettings:
@@ -332,13 +291,7 @@ def _with_losses_of(settings: CADNetSettings, networks: CADNetSettings) -> CADNe
 
 @dataclass(frozen=True, kw_only=True)
 class StudyItem:
-    """A notebook and the runs that it shows.
-
-    Attributes:
-        name: The notebook's file name without its suffix.
-        title: What it reproduces.
-        rows: Returns the runs of one seed by the rows' names.
-    """
+    """A notebook, by its file name without suffix, what it reproduces, and the rows that it shows."""
 
     name: str
     title: str
@@ -366,11 +319,12 @@ ITEMS = {
 """The notebooks of the study in its order."""
 
 
-def differences(runs: Mapping[str, Run | Sequence[Run]]) -> pd.DataFrame:
-    """Return what the rows of a table are: the settings in which they differ, one line per row.
+SomeRuns = Mapping[str, Run] | Mapping[str, Sequence[Run]]
+"""The run of each row, or its runs of several seeds, of which the first tells the settings."""
 
-    Args:
-        runs: The run of each row, or its runs of several seeds.
+
+def differences(runs: SomeRuns) -> pd.DataFrame:
+    """Return what the rows of a table are: the settings in which they differ, one line per row.
 
     Returns:
         One column per setting (dotted name), values as text; empty where a row's method has no such setting.
@@ -382,12 +336,8 @@ def differences(runs: Mapping[str, Run | Sequence[Run]]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=differ, index=pd.Index(of_rows, name="row"))
 
 
-def reductions(runs: Mapping[str, Run | Sequence[Run]], paper_runs: Mapping[str, Run | Sequence[Run]]) -> pd.DataFrame:
-    """Return the settings of a table's rows that are not those of the same rows at the paper's size.
-
-    Args:
-        runs: As for `differences`.
-        paper_runs: The same rows of the profile `paper`.
+def reductions(runs: SomeRuns, paper_runs: SomeRuns) -> pd.DataFrame:
+    """Return the settings of a table's rows that differ from those of the same rows of the profile `paper`.
 
     Returns:
         Columns setting, paper, here, as text; one line for all rows that have both values.
@@ -402,10 +352,8 @@ def reductions(runs: Mapping[str, Run | Sequence[Run]], paper_runs: Mapping[str,
 def changed(run: Run, changes: Mapping[str, Any]) -> Run:
     """Return a run with other settings, and its teacher with the same where it has them.
 
-    Args:
-        run: One of a table's.
-        changes: Values by dotted names, e.g. `{"method.restoration_weight": 1.0, "data.mlr.cameras": [2]}`. What this
-            run lacks but some row of the study has is left alone.
+    Values go by dotted names, e.g. `{"method.restoration_weight": 1.0, "data.mlr.cameras": [2]}`. A setting that this
+    run lacks but some row of the study has is left alone.
 
     Raises:
         InputError: A setting that no row has, or a value that it cannot take.

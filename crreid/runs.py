@@ -142,11 +142,11 @@ class Workspace:
         return self.results_dir / "records" / f"{run.digest}.json"
 
     def folder(self, run: Run) -> Path:
-        """Return where the training of a run lies."""
+        """Return where the training of a run lies, whichever of its evaluations asked for it."""
         return self.runs_dir / run.training_digest
 
     def weights_file(self, run: Run) -> Path:
-        """Return where the trained weights of a run lie, whichever of its evaluations asked for them."""
+        """Return where the trained weights of a run lie."""
         return self.folder(run) / "weights.safetensors"
 
     def training_file(self, run: Run) -> Path:
@@ -156,15 +156,9 @@ class Workspace:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """A trained method, ready for evaluation on `device`, with the data it was trained for and how that went.
+    """A trained method in evaluation mode on `device`, the data it was trained for, and how that went, where it was.
 
-    Attributes:
-        run: Its settings.
-        method: In evaluation mode on `device`.
-        data: Training images, queries and gallery.
-        device: Where the method is.
-        log: How the training went, perhaps on another machine.
-        start: `random`, or a sentence on the weights that were loaded before the training.
+    `start` is `random`, or a sentence on the weights that were loaded before the training.
     """
 
     run: Run
@@ -235,7 +229,10 @@ def measure(run: Run, workspace: Workspace) -> Record:
             return record
         # at the start: the commit may move on while a training of hours runs the code that it was started with
         here = provenance(workspace.torch_device())
-        perceptual = _perceptual_distance(run, workspace)  # refused before a training of hours, not after it
+        perceptual = None
+        if name := run.evaluation.perceptual_weights:  # refused before a training of hours, not after it
+            file, device = _given_file(name, workspace), workspace.torch_device()
+            perceptual = PerceptualDistance(read_weights(file), origin=file.name, device=device)
         result = _trained(run, workspace, here)
 
         def evaluated() -> Record:
@@ -270,9 +267,14 @@ def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualD
     scores = evaluate(result.method, result.data, run.evaluation, **options)
     if rates:
         restoration = restoration_quality(result.method, result.data, rates, perceptual=perceptual, **options)
-    evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": started}
-    data = {"name": result.data.name, "table": result.data.digest, "content": result.data.content}
     groups = [group for player in result.method.players().values() for group in player.groups]
+    evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": started}
+    origin = {
+        "data": {"name": result.data.name, "table": result.data.digest, "content": result.data.content},
+        "start": result.start,
+        "training": result.log.stretches,
+        "evaluation": evaluation | {"seconds": round(time.monotonic() - clock, 1)},
+    }
     return Record(
         digest=run.digest,
         title=run.method.title,
@@ -282,12 +284,7 @@ def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualD
         restoration=restoration,
         epochs=result.log.epochs.drop(columns=["pairs_per_second", "seconds"]),
         parameters=sum(tensor.numel() for group in groups for tensor in group["params"]),
-        provenance={
-            "data": data,
-            "start": result.start,
-            "training": result.log.stretches,
-            "evaluation": evaluation | {"seconds": round(time.monotonic() - clock, 1)},
-        },
+        provenance=origin,
     )
 
 
@@ -324,29 +321,18 @@ def _trained(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun
         )
         if processes().rank == 0:
             save_weights(method.trained_state(), workspace.weights_file(run))
-            _write_training(run, workspace, data.content, start, log)
+            owner = {"training": run.training_digest, "content": data.content}
+            owner["weights"] = digest_of_file(workspace.weights_file(run))
+            told = {"start": start, "stretches": log.stretches, "epochs": plain_table(log.epochs)}
+            write_sealed(workspace.training_file(run), owner | told)
             (folder / "checkpoint.pt").unlink(missing_ok=True)
     return TrainedRun(run=run, method=method.to(device).eval(), data=data, device=device, log=log, start=start)
 
 
-def _write_training(run: Run, workspace: Workspace, content: str, start: str, log: TrainingLog) -> None:
-    """Write `training.json`: whose weights these are, and how they were trained."""
-    told = {
-        "training": run.training_digest,
-        "content": content,
-        "weights": digest_of_file(workspace.weights_file(run)),
-        "start": start,
-        "stretches": log.stretches,
-        "epochs": plain_table(log.epochs),
-    }
-    write_sealed(workspace.training_file(run), told)
-
-
 def _read_training(run: Run, workspace: Workspace, content: str) -> tuple[TrainingLog, str] | None:
-    """Return what `_write_training` told, log and start; None where the run was not trained to its end.
+    """Return how the weights of a run were trained, and their start; None where it was not trained to its end.
 
-    Raises:
-        InputError: The files are damaged, or belong to another run or other images.
+    Raises InputError where the files are damaged, or belong to another run or to other images.
     """
     file, weights = workspace.training_file(run), workspace.weights_file(run)
     if not (file.exists() and weights.exists()):
@@ -364,10 +350,8 @@ def _read_training(run: Run, workspace: Workspace, content: str) -> tuple[Traini
 
 
 def _other_images(file: Path, recorded: str, available: str | None) -> str:
-    return (
-        f"{file}: measured on other images (content {recorded}) than those given here ({available}); "
-        "give the images that it was measured on, or another results folder"
-    )
+    told = f"{file}: measured on other images (content {recorded}) than those given here ({available})"
+    return f"{told}; give the images that it was measured on, or another results folder"
 
 
 def _start(run: Run, method: Method, workspace: Workspace) -> str:
@@ -385,20 +369,12 @@ def _start(run: Run, method: Method, workspace: Workspace) -> str:
     return report
 
 
-def _perceptual_distance(run: Run, workspace: Workspace) -> PerceptualDistance | None:
-    """Return LPIPS by the weights that the run's evaluation names, if it names any."""
-    if not run.evaluation.perceptual_weights:
-        return None
-    file = _given_file(run.evaluation.perceptual_weights, workspace)
-    return PerceptualDistance(read_weights(file), origin=file.name, device=workspace.torch_device())
-
-
 def _given_file(name: str, workspace: Workspace) -> Path:
     """Return the file of the workspace that `file <sha256>` means."""
-    for given, file in workspace.weights_files:
-        if given == name:
-            return file
-    given = ", ".join(str(file) for _, file in workspace.weights_files) or "no file"
+    files = dict(workspace.weights_files)
+    if name in files:
+        return files[name]
+    given = ", ".join(map(str, files.values())) or "no file"
     raise InputError(f"the run needs weights with sha256 {name.removeprefix('file ')}; got {given}")
 
 
