@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crreid.data.degradation import degrade
+from crreid.data.degradation import degrade, enlarge
 from crreid.data.mlr import MLRSettings, mlr
 from crreid.data.pairs import PairBatch, normalise
 from crreid.data.pixels import PixelCache
@@ -18,12 +18,19 @@ from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.evaluation import evaluate as evaluation
 from crreid.evaluation.evaluate import EvaluationSettings, chance_rank1, embed_table, evaluate, query_distances
+from crreid.evaluation.image_quality import (
+    peak_signal_to_noise_ratio,
+    restoration_quality,
+    restore_pixels,
+    structural_similarity,
+)
 from crreid.evaluation.ranking import SCORE_COLUMNS, RetrievalLabels, multi_shot, single_shot
 from crreid.methods.method import Method, Player
 
 CPU = torch.device("cpu")
 SIZE = (16, 8)
 FLIPPED = EvaluationSettings()
+OPTIONS: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
 
 
 class Coarse(Method):
@@ -66,31 +73,25 @@ def one_by_one(data: PreparedData, table: ImageTable, *, flip: bool) -> Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("flip", "precision", "tolerance"), [(0, "fp32", 1e-5), (1, "fp32", 1e-5), (1, "bf16", 0.02)])
 @pytest.mark.parametrize("batch", [4, 9, 64])
 def test_descriptors_are_those_of_single_images_in_table_order(
-    data: PreparedData, flip: bool, batch: int, monkeypatch: pytest.MonkeyPatch
+    data: PreparedData, flip: bool, precision: str, tolerance: float, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "BATCH", batch)
     method = Coarse().train()
-    found = embed_table(method, data.query, data.pixels, SIZE, flip=flip, device=CPU, precision="fp32")
+    found = embed_table(method, data.query, data.pixels, SIZE, flip=flip, device=CPU, precision=precision)
     assert not method.training
     assert max(method.batches) <= batch
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, one_by_one(data, data.query, flip=flip))
+    torch.testing.assert_close(found, one_by_one(data, data.query, flip=flip), rtol=tolerance, atol=tolerance)
     assert set(data.query.rows["rate"]) == {2, 3, 4}  # else the rates would not matter
-
-
-def test_bfloat16_ends_in_float32(data: PreparedData) -> None:
-    found = embed_table(Coarse(), data.query, data.pixels, SIZE, flip=True, device=CPU, precision="bf16")
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, one_by_one(data, data.query, flip=True), rtol=0.02, atol=0.02)
 
 
 def test_scores_of_every_test_are_those_of_its_distances(data: PreparedData) -> None:
     method = Coarse()
     settings = EvaluationSettings(flip=False, draws=3, query_rates=(1, 2.5))
-    scores = evaluate(method, data, settings, size=SIZE, device=CPU, precision="fp32")
+    scores = evaluate(method, data, settings, **OPTIONS)
     assert method.batches == [18, 9, 9, 9]  # the gallery once
     assert list(scores) == ["test", *SCORE_COLUMNS]
     assert scores.index.tolist() == list(range(len(scores)))
@@ -113,53 +114,27 @@ def test_scores_of_every_test_are_those_of_its_distances(data: PreparedData) -> 
             assert len(found) == 10
         pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
     assert len(scores) == 4 * 10 + 2 * 10
-
-
-def test_the_same_twice(data: PreparedData) -> None:
-    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
-    settings = EvaluationSettings(draws=4)
-    first, second = (evaluate(Coarse(), data, settings, **options) for _ in range(2))
-    pd.testing.assert_frame_equal(first, second)
-
-
-def test_a_method_measures_distances_of_its_own_with_the_queries_rates(data: PreparedData) -> None:
-    seen: list[list[float]] = []
-
-    class Own(Coarse):
-        def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
-            seen.append(query_rates.tolist())
-            return torch.zeros(len(query), len(gallery))
-
-    evaluate(Own(), data, EvaluationSettings(draws=2, query_rates=(8,)), size=SIZE, device=CPU)
-    assert seen == [data.query.rows["rate"].tolist(), [8.0] * 9]
+    pd.testing.assert_frame_equal(scores, evaluate(Coarse(), data, settings, **OPTIONS))  # the same twice
 
 
 def test_distances_of_a_network_are_measured_without_gradients(data: PreparedData) -> None:
     class Learnt(Coarse):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = nn.Parameter(torch.tensor(2.0))
-
         def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
             assert torch.is_inference_mode_enabled()
-            return self.scale * super().distances(query, gallery, query_rates)
+            return nn.Parameter(torch.tensor(2.0)) * super().distances(query, gallery, query_rates)
 
-    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
-    learnt, coarse = (evaluate(each, data, EvaluationSettings(draws=2), **options) for each in (Learnt(), Coarse()))
+    learnt, coarse = (evaluate(each, data, EvaluationSettings(draws=2), **OPTIONS) for each in (Learnt(), Coarse()))
     pd.testing.assert_frame_equal(learnt, coarse)
-    doubled = query_distances(Learnt(), data, data.query, FLIPPED, **options)
-    np.testing.assert_allclose(doubled, 2 * query_distances(Coarse(), data, data.query, FLIPPED, **options), rtol=1e-6)
+    doubled = query_distances(Learnt(), data, data.query, FLIPPED, **OPTIONS)
+    np.testing.assert_allclose(doubled, 2 * query_distances(Coarse(), data, data.query, FLIPPED, **OPTIONS), rtol=1e-6)
 
 
 def test_distances_for_ranked_lists_are_rows_of_all_distances(data: PreparedData) -> None:
     few = data.query.select(data.query.rows["identity"] == 6)
-    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
-    everything = query_distances(Coarse(), data, data.query, FLIPPED, **options)
-    some = query_distances(Coarse(), data, few, FLIPPED, **options)
+    everything = query_distances(Coarse(), data, data.query, FLIPPED, **OPTIONS)
+    some = query_distances(Coarse(), data, few, FLIPPED, **OPTIONS)
     assert everything.shape == (9, 18)
     np.testing.assert_allclose(some, everything[(data.query.rows["identity"] == 6).to_numpy()], atol=1e-6)
-    unflipped = query_distances(Coarse(), data, replace(few), EvaluationSettings(flip=False), **options)
-    assert not np.allclose(unflipped, some, atol=1e-6)
 
 
 def test_a_part_of_the_descriptor_is_tested_alone(data: PreparedData) -> None:
@@ -167,24 +142,26 @@ def test_a_part_of_the_descriptor_is_tested_alone(data: PreparedData) -> None:
         def parts(self) -> dict[str, slice]:
             return {"left": slice(0, 6, 2), "colour": slice(0, 6)}
 
-    options: dict[str, Any] = {"size": SIZE, "device": CPU, "precision": "fp32"}
-    found = query_distances(Halves(), data, data.query, EvaluationSettings(part="left"), **options)
+    found = query_distances(Halves(), data, data.query, EvaluationSettings(part="left"), **OPTIONS)
     query, gallery = (one_by_one(data, table, flip=True)[:, 0:6:2] for table in (data.query, data.gallery))
     expected = 1 - nn.functional.cosine_similarity(query[:, None], gallery[None], dim=2)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    whole = query_distances(Halves(), data, data.query, FLIPPED, **options)
+    whole = query_distances(Halves(), data, data.query, FLIPPED, **OPTIONS)
     assert not np.allclose(whole, found, atol=1e-4)
-    scores = evaluate(Halves(), data, EvaluationSettings(draws=2, part="left"), **options)
+    scores = evaluate(Halves(), data, EvaluationSettings(draws=2, part="left"), **OPTIONS)
     of_part = multi_shot(found, RetrievalLabels.from_tables(data.query, data.gallery))
     multi = scores[scores["protocol"] == "multi_shot"].drop(columns="test").reset_index(drop=True)
     pd.testing.assert_frame_equal(multi, of_part)
     with pytest.raises(InputError, match="Halves has no part 'right' of its descriptor; it has left, colour"):
-        evaluate(Halves(), data, EvaluationSettings(part="right"), **options)
+        evaluate(Halves(), data, EvaluationSettings(part="right"), **OPTIONS)
     with pytest.raises(InputError, match="Coarse has no part 'left' of its descriptor; it has none"):
-        evaluate(Coarse(), data, EvaluationSettings(part="left"), **options)
+        evaluate(Coarse(), data, EvaluationSettings(part="left"), **OPTIONS)
 
 
-def test_a_method_may_be_told_wrong_rates_of_the_queries_alone(data: PreparedData) -> None:
+@pytest.mark.parametrize("error", [0, -1.5])
+def test_embedding_and_distance_are_told_the_rates_of_the_queries_perhaps_wrong_ones(
+    data: PreparedData, error: float
+) -> None:
     told: list[list[float]] = []
 
     class Listening(Coarse):
@@ -194,12 +171,12 @@ def test_a_method_may_be_told_wrong_rates_of_the_queries_alone(data: PreparedDat
 
         def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
             told.append(query_rates.tolist())
-            return super().distances(query, gallery, query_rates)
+            return torch.zeros(len(query), len(gallery))  # a distance of the method's own
 
-    settings = EvaluationSettings(flip=False, draws=2, rate_error=-1.5)
-    query_distances(Listening(), data, data.query, settings, size=SIZE, device=CPU)
-    wrong = [max(1, rate - 1.5) for rate in data.query.rows["rate"]]
-    assert told == [data.gallery.rows["rate"].tolist(), wrong, wrong]
+    settings = EvaluationSettings(flip=False, draws=2, query_rates=(8,), rate_error=error)
+    evaluate(Listening(), data, settings, **OPTIONS)
+    drawn, uniform = [max(1, rate + error) for rate in data.query.rows["rate"]], [8 + error] * 9
+    assert told == [data.gallery.rows["rate"].tolist(), drawn, drawn, uniform, uniform]
 
 
 def test_native_resolution_is_told_by_size(table_maker: Callable[..., ImageTable], tmp_path: Path) -> None:
@@ -225,11 +202,8 @@ def with_rows(table: ImageTable, role: str, people: list[tuple[int, int]]) -> Im
 
 def test_chance_is_that_of_a_random_order(data: PreparedData) -> None:
     generator = np.random.default_rng(0)
-    ranks = []
     labels = RetrievalLabels.from_tables(data.query, data.gallery)
-    for _ in range(1000):
-        scores = multi_shot(generator.random((9, 18)), labels)
-        ranks.append(scores["value"][0])
+    ranks = [multi_shot(generator.random((9, 18)), labels)["value"][0] for _ in range(1000)]
     assert chance_rank1(data) == pytest.approx(100 * np.mean(ranks), abs=1.0)
 
 
@@ -243,3 +217,107 @@ def test_chance_leaves_out_the_own_camera_and_queries_without_a_correct_match(da
     ]:
         asked = replace(data, query=with_rows(data.query, "query", people), gallery=gallery)
         assert chance_rank1(asked) == pytest.approx(100 * expected)
+
+
+# --- restoration ---------------------------------------------------------------------------------------------------
+
+LARGE = (24, 12)  # above the window of SSIM
+ON_CPU: dict[str, Any] = {"device": CPU, "precision": "fp32"}
+MEAN = np.array([0.485, 0.456, 0.406])  # of ImageNet; its deviation cancels out
+
+
+class Scaled(Coarse):
+    """Restores an image by a factor on its normalised values; None restores nothing."""
+
+    def __init__(self, factor: float | None) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def restore(self, images: Tensor) -> Tensor | None:
+        assert torch.is_inference_mode_enabled()
+        assert not self.training
+        self.batches.append(len(images))
+        return None if self.factor is None else self.factor * images
+
+
+def expected(data: PreparedData, rate: float, factor: float) -> tuple[float, float]:
+    """Mean quality of queries restored in numpy, one by one."""
+    ratios, similarities = [], []
+    for path in data.query.rows["path"]:
+        file = data.pixels.read(path)
+        original = enlarge(file, LARGE, data.query.degradation)
+        low = degrade(file, rate, LARGE, data.query.degradation)
+        restored = np.clip(factor * (low / 255 - MEAN) + MEAN, 0, 1)
+        image = (restored * 255).round().astype(np.uint8)
+        ratios.append(peak_signal_to_noise_ratio(original, image))
+        similarities.append(structural_similarity(original, image))
+    return float(np.mean(ratios)), float(np.mean(similarities))
+
+
+@pytest.mark.parametrize("batch", [4, 64])
+def test_quality_is_that_of_single_images(data: PreparedData, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", batch)
+    method = Scaled(0.5).train()
+    quality = restoration_quality(method, data, (2, 2.5), size=LARGE, **ON_CPU)
+    assert list(quality) == ["rate", "measure", "value", "input", "images"]
+    assert quality["rate"].tolist() == [2, 2, 2.5, 2.5]
+    assert quality["measure"].tolist() == ["psnr", "ssim"] * 2
+    assert set(quality["images"]) == {9}
+    assert max(method.batches) == min(batch, 9)
+    for rate in (2, 2.5):
+        found = quality[quality["rate"] == rate]
+        # a value on the edge between two grey levels may round either way
+        assert tuple(found["value"]) == pytest.approx(expected(data, rate, 0.5), rel=1e-4)
+        assert tuple(found["input"]) == pytest.approx(expected(data, rate, 1), rel=1e-12)
+        assert (found["value"] != found["input"]).all()
+    assert quality["input"].nunique() == 4
+    assert set(data.query.rows["rate"]) == {2, 3, 4}  # the protocol's own rates are not used
+
+
+def test_a_method_that_restores_nothing_has_the_quality_of_its_input(data: PreparedData) -> None:
+    found = restoration_quality(Scaled(None), data, (1, 3), size=LARGE, **ON_CPU)
+    assert found["value"].equals(found["input"])
+    assert found["input"][:2].tolist() == [100, 1]  # images without error have a finite mean
+    assert restoration_quality(Scaled(1), data, (1, 3), size=LARGE, **ON_CPU).equals(found)
+    assert restoration_quality(Scaled(1), data, (), size=LARGE, **ON_CPU).empty
+
+
+def test_lpips_is_a_third_measure(data: PreparedData) -> None:
+    def distance(originals: np.ndarray, images: np.ndarray) -> list[float]:
+        return [float(np.abs(1.0 * one - other).mean()) for one, other in zip(originals, images, strict=True)]
+
+    found = restoration_quality(Scaled(0.5), data, (2,), size=LARGE, perceptual=distance, **ON_CPU)
+    assert found["measure"].tolist() == ["psnr", "ssim", "lpips"]
+    originals, low = (
+        next(evaluation.image_batches(data.query.with_rates(rate), data.pixels, LARGE)) for rate in (1, 2)
+    )
+    restored = restore_pixels(Scaled(0.5), low, **ON_CPU)
+    assert found["value"][2] == pytest.approx(np.mean(distance(originals, restored)))
+    assert found["input"][2] == pytest.approx(np.mean(distance(originals, low)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_unchanged_image_keeps_its_pixels(precision: str) -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    images = np.concatenate([values, values[:, ::-1], values.transpose(0, 2, 1, 3)], axis=3)
+    np.testing.assert_array_equal(restore_pixels(Scaled(1), images, device=CPU, precision=precision), images)
+    assert restore_pixels(Scaled(None), images, **ON_CPU) is None
+
+
+def test_restored_values_are_clamped_and_rounded() -> None:
+    images = np.full((2, 3, 4, 3), 130, np.uint8)
+    images[1] = 255
+    found = restore_pixels(Scaled(3), images, **ON_CPU)
+    # 3 (130 - 255 m) + 255 m for the means of red, green and blue
+    np.testing.assert_array_equal(found[0, 0, 0], [143, 157, 183])
+    assert (found[1] == 255).all()
+    assert (restore_pixels(Scaled(3), np.zeros_like(images), **ON_CPU) == 0).all()
+
+
+def test_refuses_what_is_not_finite_and_rates_below_one(data: PreparedData) -> None:
+    with pytest.raises(InputError, match="not finite"):
+        restore_pixels(Scaled(float("nan")), np.ones((1, 2, 2, 3), np.uint8), **ON_CPU)
+    with pytest.raises(InputError, match="at least 1"):
+        restoration_quality(Scaled(1), data, (0.5,), size=LARGE, **ON_CPU)
+    with pytest.raises(InputError, match="at least 11"):
+        restoration_quality(Scaled(1), data, (2,), size=(24, 8), **ON_CPU)

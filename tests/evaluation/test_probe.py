@@ -28,6 +28,8 @@ def test_chance_where_descriptors_know_nothing_of_the_resolution() -> None:
     assert result["fold"].tolist() == [1, 2, 3, 4, 5]
     assert set(result["chance"]) == {0.25}
     assert result["images"].sum() == 160
+    few = IDENTITIES < 3
+    assert len(probe(noise()[few], TARGETS[few], IDENTITIES[few])) == 3  # fewer identities than folds
 
 
 def test_all_right_where_it_is_plain_and_half_where_pairs_are_mixed_up() -> None:
@@ -76,15 +78,9 @@ def test_the_penalty_is_chosen_for_what_there_is_to_read() -> None:
         assert chosen >= best - 0.04
 
 
-def test_fewer_persons_than_folds() -> None:
-    few = IDENTITIES < 3
-    assert len(probe(noise()[few], TARGETS[few], IDENTITIES[few])) == 3
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": np.full((160, 8), np.nan, dtype=np.float32)}, "NaN"),
         ({"targets": TARGETS[:5]}, "inconsistent numbers of samples"),
         ({"targets": np.ones(160)}, "one class"),
         ({"identities": np.zeros(160, dtype=int)}, "n_splits=1"),
