@@ -44,8 +44,7 @@ JUNK = -1
 """Gallery identity of images to ignore: removed for every query, neither correct nor false matches."""
 DISTRACTOR = -2
 """Gallery identity of images of nobody: a false match for every query."""
-RANKS = (1, 5, 10, 20)
-"""Ranks of the cumulative matching characteristic: share of queries with a correct match among the first 1, 5, ..."""
+RANKS = (1, 5, 10, 20)  # cumulative matching characteristic: share of queries with a correct match among so many images
 SCORE_COLUMNS = ("protocol", "rate", "metric", "value", "deviation", "queries", "unmatched")
 
 

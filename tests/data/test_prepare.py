@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from crreid.data.datasets import DATASETS, DataSet, find_dataset
-from crreid.data.mlr import MLRSettings
-from crreid.data.prepare import DataSettings, content_of, data_settings, load_table, prepare
+from crreid.data.mlr import MLRSettings, mlr
+from crreid.data.pixels import PixelCache
+from crreid.data.prepare import DataSettings, PreparedData, content_of, data_settings, load_table, prepare
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.synthetic.renderer import RENDERER_VERSION
@@ -206,3 +207,17 @@ def test_built_in_data_name_the_version_that_draws_them() -> None:
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="there is no data set"):
         data_settings(name)
+
+
+def test_native_resolution_is_told_by_size(table_maker: Callable[..., ImageTable], tmp_path: Path) -> None:
+    table = mlr(table_maker(), MLRSettings())
+    parts = {role: table.with_role(role) for role in ("train", "query", "gallery")}
+    pixels = PixelCache(table, tmp_path)
+    data = PreparedData(name=table.name, digest=table.digest, pixels=pixels, native=True, **parts)
+    areas = {path: pixels.read(path).shape[0] * pixels.read(path).shape[1] for path in table.rows["path"]}
+    middle = float(np.median([areas[path] for path in data.gallery.rows["path"]]))
+    for rows in parts.values():
+        expected = [max(1, rate * (middle / areas[path]) ** 0.5) for path, rate in rows.rows[["path", "rate"]].values]
+        np.testing.assert_allclose(data.stated_rates(rows), expected, rtol=1e-6)
+    made = replace(data, native=False)
+    assert made.stated_rates(data.train).tolist() == data.train.rows["rate"].tolist()

@@ -179,20 +179,6 @@ def test_embedding_and_distance_are_told_the_rates_of_the_queries_perhaps_wrong_
     assert told == [data.gallery.rows["rate"].tolist(), drawn, drawn, uniform, uniform]
 
 
-def test_native_resolution_is_told_by_size(table_maker: Callable[..., ImageTable], tmp_path: Path) -> None:
-    table = mlr(table_maker(), MLRSettings())
-    parts = {role: table.with_role(role) for role in ("train", "query", "gallery")}
-    pixels = PixelCache(table, tmp_path)
-    data = PreparedData(name=table.name, digest=table.digest, pixels=pixels, native=True, **parts)
-    areas = {path: pixels.read(path).shape[0] * pixels.read(path).shape[1] for path in table.rows["path"]}
-    middle = float(np.median([areas[path] for path in data.gallery.rows["path"]]))
-    for rows in parts.values():
-        expected = [max(1, rate * (middle / areas[path]) ** 0.5) for path, rate in rows.rows[["path", "rate"]].values]
-        np.testing.assert_allclose(data.stated_rates(rows), expected, rtol=1e-6)
-    made = replace(data, native=False)
-    assert made.stated_rates(data.train).tolist() == data.train.rows["rate"].tolist()
-
-
 def with_rows(table: ImageTable, role: str, people: list[tuple[int, int]]) -> ImageTable:
     """A table of images of these (identity, camera), which nobody reads; the role gallery has a distractor too."""
     rows = pd.DataFrame(people, columns=["identity", "camera"]).assign(role=role, rate=1.0)
@@ -203,8 +189,8 @@ def with_rows(table: ImageTable, role: str, people: list[tuple[int, int]]) -> Im
 def test_chance_is_that_of_a_random_order(data: PreparedData) -> None:
     generator = np.random.default_rng(0)
     labels = RetrievalLabels.from_tables(data.query, data.gallery)
-    ranks = [multi_shot(generator.random((9, 18)), labels)["value"][0] for _ in range(1000)]
-    assert chance_rank1(data) == pytest.approx(100 * np.mean(ranks), abs=1.0)
+    ranks = [multi_shot(generator.random((9, 18)), labels)["value"][0] for _ in range(300)]
+    assert chance_rank1(data) == pytest.approx(100 * np.mean(ranks), abs=2.5)
 
 
 def test_chance_leaves_out_the_own_camera_and_queries_without_a_correct_match(data: PreparedData) -> None:

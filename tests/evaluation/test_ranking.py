@@ -181,11 +181,10 @@ def market_labels(rng, queries, gallery, identities, junk):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("digits", [1, 7])
-@pytest.mark.parametrize("junk", [0, 0.2])
-def test_long_rows_with_and_without_ties_equal_a_stable_sort(dtype, digits, junk):
+def test_long_rows_with_and_without_ties_equal_a_stable_sort(dtype, digits):
     rng = np.random.default_rng(0)
     distances = np.round(rng.random((60, 3000)), digits).astype(dtype)
-    labels = market_labels(rng, 60, 3000, 100, junk)
+    labels = market_labels(rng, 60, 3000, 100, 0.2)
     found = [positions.tolist() for positions in match_positions(distances, labels)]
     assert 0 < found.count([]) < 60
     assert found == sorted_positions(distances, labels)
@@ -198,7 +197,6 @@ def test_long_rows_with_and_without_ties_equal_a_stable_sort(dtype, digits, junk
         ([False, True], 1 / 2, (0 + 1 / 2) / 2),
         ([True, False, True], (1 + 2 / 3) / 2, ((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2),
         ([False, False, True, True], (1 / 3 + 2 / 4) / 2, ((0 + 1 / 3) / 2 + (1 / 3 + 2 / 4) / 2) / 2),
-        ([True, True, False, False], 1.0, 1.0),
     ],
 )
 def test_closed_forms(relevant, hit, trapezoid):
