@@ -5,18 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from crreid.data.mlr import MLRSettings
-from crreid.data.readers import boxes, caviar, cuhk03, own, viper
+from crreid.data.readers.boxes import dukemtmc, market1501
+from crreid.data.readers.caviar import caviar
+from crreid.data.readers.cuhk03 import cuhk03
+from crreid.data.readers.own import own
+from crreid.data.readers.viper import viper
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.synthetic.renderer import RENDERER_VERSION
 
 __all__ = ["DATASETS", "DataSet", "find_dataset", "paper_name"]
+
+FIRST_OF_PAIRS = (1, 3, 5, 7, 9)  # cameras of CUHK03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,25 +32,24 @@ class DataSet:
 
     Attributes:
         name: Name in commands and notebooks, e.g. `market-1501`.
-        reader: Reads the table from a folder, zip or file and the number of a split; None for built-in data.
-        splits: How many splits there are, counted from 0.
+        reader: Reads the table from a folder, zip or file, and takes a split if there are several; None for built-in
+            data.
+        splits: Number of splits.
         low_resolution_cameras: Cameras whose images the MLR protocol downsamples by default.
         official_queries: Whether official query images take part in the default MLR build. The PS-HRNet release tests
             Market-1501 and DukeMTMC-reID on their test folders alone; other data sets have one image per person and
             camera, or use all images of the test persons.
         native: Low resolution is as recorded: no camera is downsampled.
         paper_name: What papers call the data set; None if no paper of the study has it.
-        mlr_paper_name: What papers call its MLR version.
     """
 
     name: str
-    reader: Callable[[Path, int], ImageTable] | None
+    reader: Callable[..., ImageTable] | None
     splits: int = 1
     low_resolution_cameras: tuple[int, ...] = ()
     official_queries: bool = True
     native: bool = False
     paper_name: str | None = None
-    mlr_paper_name: str | None = None
 
     @property
     def built_in(self) -> bool:
@@ -57,7 +63,7 @@ class DataSet:
 
     @property
     def mlr(self) -> MLRSettings:
-        """The recommended cross-resolution build. CUHK03, VIPeR and synthetic data have their own low cameras."""
+        """The recommended cross-resolution build."""
         return MLRSettings(cameras=self.low_resolution_cameras, official_queries=self.official_queries)
 
     def read(
@@ -94,7 +100,8 @@ class DataSet:
             raise InputError(
                 f"{self.name}: expected data_root, the folder or file that holds the data set, but none was given"
             )
-        table = self.reader(Path(root).expanduser(), split)
+        place = Path(root).expanduser()
+        table = self.reader(place) if self.splits == 1 else self.reader(place, split=split)
         table = _limited(table, ("train",), train_identities)
         return _limited(table, ("query", "gallery"), test_identities)
 
@@ -116,47 +123,29 @@ _ENTRIES = (
     DataSet(name="synthetic", reader=None, low_resolution_cameras=(1,)),
     DataSet(
         name="market-1501",
-        reader=lambda root, split: boxes.market1501(root),
+        reader=market1501,
         low_resolution_cameras=(3,),
         official_queries=False,
         paper_name="Market-1501",
-        mlr_paper_name="MLR-Market-1501",
     ),
     DataSet(
         name="dukemtmc-reid",
-        reader=lambda root, split: boxes.dukemtmc(root),
+        reader=dukemtmc,
         low_resolution_cameras=(1,),
         official_queries=False,
         paper_name="DukeMTMC-reID",
-        mlr_paper_name="MLR-DukeMTMC-reID",
     ),
     DataSet(
         name="cuhk03",
-        reader=lambda root, split: cuhk03.cuhk03(root, split=split, protocol="classic"),
-        splits=cuhk03.SPLITS,
-        low_resolution_cameras=(1, 3, 5, 7, 9),  # the first camera of each pair
-        mlr_paper_name="MLR-CUHK03",
+        reader=partial(cuhk03, protocol="classic"),
+        splits=20,
+        low_resolution_cameras=FIRST_OF_PAIRS,
+        paper_name="CUHK03",
     ),
-    DataSet(
-        name="cuhk03-new",
-        reader=lambda root, split: cuhk03.cuhk03(root, protocol="new"),
-        low_resolution_cameras=(1, 3, 5, 7, 9),
-    ),
-    DataSet(
-        name="viper",
-        reader=lambda root, split: viper.viper(root, split=split),
-        splits=viper.SPLITS,
-        low_resolution_cameras=(1,),  # cam_a
-        mlr_paper_name="MLR-VIPeR",
-    ),
-    DataSet(
-        name="caviar",
-        reader=lambda root, split: caviar.caviar(root, split=split),
-        splits=caviar.SPLITS,
-        native=True,
-        paper_name="CAVIAR",
-    ),
-    DataSet(name="own", reader=lambda root, split: own.own(root)),
+    DataSet(name="cuhk03-new", reader=partial(cuhk03, protocol="new"), low_resolution_cameras=FIRST_OF_PAIRS),
+    DataSet(name="viper", reader=viper, splits=10, low_resolution_cameras=(1,), paper_name="VIPeR"),
+    DataSet(name="caviar", reader=caviar, splits=10, native=True, paper_name="CAVIAR"),
+    DataSet(name="own", reader=own),
 )
 
 DATASETS = {entry.name: entry for entry in _ENTRIES}
@@ -180,4 +169,5 @@ def find_dataset(name: str) -> DataSet:
 def paper_name(name: str) -> str | None:
     """Return what papers call `mlr-market-1501`, `market-1501`, ...; None if no paper of the study has it."""
     entry = find_dataset(name)
-    return entry.mlr_paper_name if name.startswith("mlr-") else entry.paper_name
+    build = name.startswith("mlr-") and not entry.native
+    return f"MLR-{entry.paper_name}" if build and entry.paper_name else entry.paper_name

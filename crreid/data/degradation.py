@@ -1,7 +1,7 @@
-"""Shrinking an image to low resolution and enlarging it again: the filters are part of the protocol.
+"""Downsampling an image to low resolution and upsampling it again: the filters are part of the protocol.
 
-PIL's bicubic filter is the default for shrinking, its bilinear one for enlarging (specifications of MLR sets leave both
-open; public builds differ, and without antialiasing the same "bicubic" moves pixels by more than ten grey levels).
+PIL's bicubic filter is the default for downsampling, its bilinear one for upsampling (specifications of MLR sets leave
+both open; public builds differ, and without antialiasing the same "bicubic" moves pixels by more than ten grey levels).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Degradation:
     """How low resolution is made.
 
     Attributes:
-        shrink: Filter that makes the small image: nearest, box, bilinear, bicubic or lanczos.
+        shrink: Filter for downsampling: nearest, box, bilinear, bicubic or lanczos.
         enlarge: Filter that brings any image, small or not, to the size of the network's input.
-        antialias: False shrinks without a low-pass filter (bilinear and bicubic only), as OpenCV's default does.
+        antialias: False downsamples without a low-pass filter (bilinear and bicubic only), as OpenCV's default does.
         jpeg_quality: Encode the small image as JPEG once (1 to 95), as builds that store files do; None = do not.
     """
 
@@ -46,7 +46,7 @@ class Degradation:
     jpeg_quality: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for an unknown filter or a quality out of range."""
+        """Raise InputError for an unknown filter or a quality out of range."""
         for name in (self.shrink, self.enlarge):
             if name not in FILTERS:
                 raise InputError(f"unknown filter {name!r}; expected one of {', '.join(FILTERS)}")
@@ -56,14 +56,14 @@ class Degradation:
             raise InputError(f"jpeg_quality must lie between 1 and 95, not {self.jpeg_quality}")
 
     def describe(self) -> str:
-        """One phrase for digests and manifests, e.g. `bicubic+antialias -> bilinear`."""
+        """Return one phrase for digests and manifests, e.g. `bicubic+antialias -> bilinear`."""
         antialias = "+antialias" if self.antialias and self.shrink not in ("nearest", "box") else ""
         jpeg = "" if self.jpeg_quality is None else f"+jpeg{self.jpeg_quality}"
         return f"{self.shrink}{antialias}{jpeg} -> {self.enlarge}"
 
 
 def low_resolution_size(height: int, width: int, rate: float) -> tuple[int, int]:
-    """(height, width) in pixels of an image shrunk by `rate`: floor division, at least one pixel.
+    """Return (height, width) in pixels of an image downsampled by `rate`: floor division, at least one pixel.
 
     Raises:
         InputError: The rate is below 1 or not a number.
@@ -74,7 +74,7 @@ def low_resolution_size(height: int, width: int, rate: float) -> tuple[int, int]
 
 
 def shrink(image: UInt8Image, rate: float, degradation: Degradation) -> UInt8Image:
-    """Shrinks (height, width, 3) uint8 by `rate` >= 1; rate 1 returns the image itself."""
+    """Downsample (height, width, 3) uint8 by `rate` >= 1; rate 1 returns the image itself."""
     if rate == 1:
         return image
     height, width = low_resolution_size(image.shape[0], image.shape[1], rate)
@@ -94,14 +94,14 @@ def shrink(image: UInt8Image, rate: float, degradation: Degradation) -> UInt8Ima
 
 
 def enlarge(image: UInt8Image, size: tuple[int, int], degradation: Degradation) -> UInt8Image:
-    """Brings (height, width, 3) uint8 to `size` (height, width); an image of that size is returned as it is."""
+    """Bring (height, width, 3) uint8 to `size` (height, width); an image of that size is returned as it is."""
     if image.shape[:2] == size:
         return image
     return _resize(image, size[0], size[1], degradation.enlarge)
 
 
 def degrade(image: UInt8Image, rate: float, size: tuple[int, int], degradation: Degradation) -> UInt8Image:
-    """Low resolution as a network sees it: shrunk at native size, enlarged to `size`. (*size, 3) uint8."""
+    """Return low resolution as a network sees it: downsampled at native size, upsampled to `size`. (*size, 3) uint8."""
     return enlarge(shrink(image, rate, degradation), size, degradation)
 
 

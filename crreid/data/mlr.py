@@ -20,7 +20,7 @@ import pandas as pd
 
 from crreid.data.degradation import Degradation, low_resolution_size
 from crreid.data.sources import ImageSource
-from crreid.data.table import ImageTable
+from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 from crreid.files import write_atomically
 
@@ -34,16 +34,16 @@ class MLRSettings:
     Attributes:
         cameras: Cameras whose test images become low resolution and are the queries; all others form the gallery.
             Empty: the data are low resolution natively and keep their roles (CAVIAR4REID).
-        rates: Each low-resolution image is shrunk by one of these.
-        train_rates: The same for training images, where it differs (e.g. 1, 2, 3, 4 to mix in sharp ones).
-        per: `image` draws a rate an image, in equal shares (SING); `camera` one a camera (the PS-HRNet paper's text).
+        rates: Downsampling rates; each low-resolution image has one of them.
+        train_rates: The same for training images, where it differs (e.g. 1, 2, 3, 4 to mix in high resolution).
+        per: `image` draws one rate per image, in equal shares (SING); `camera` one per camera (the text of PS-HRNet).
         train: Which training images have a low-resolution version: `all` of them (the paper), those of the
             low-resolution `cameras` (the authors' release), or `none` (a network for high resolution).
         official_queries: Whether images of the official query folder take part in the test. The PS-HRNet release does
             not use Market-1501's; data sets whose two cameras are query and gallery need them.
         distractors: Whether distractors stay in the gallery. Junk boxes never do.
         degradation: The filters.
-        seed: Of the draw of rates.
+        seed: Seed for drawing the rates.
     """
 
     tag: ClassVar[str] = "MLRSettings"
@@ -58,14 +58,14 @@ class MLRSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError for no rates or a rate below 1."""
+        """Raise InputError for no rates or a rate below 1."""
         for name, rates in (("rates", self.rates), ("train_rates", self.train_rates)):
             if rates is not None and (not rates or not all(rate >= 1 for rate in rates)):
                 raise InputError(f"{name} must be numbers of at least 1 (1 = high resolution), not {rates}")
 
 
 def mlr(table: ImageTable, settings: MLRSettings) -> ImageTable:
-    """Applies the protocol: a pure function of the table and the settings.
+    """Apply the protocol: a pure function of the table and the settings.
 
     Args:
         table: A data set in high resolution, as a reader returns it.
@@ -78,7 +78,10 @@ def mlr(table: ImageTable, settings: MLRSettings) -> ImageTable:
     Raises:
         InputError: A camera that the table does not have.
     """
-    _check_cameras(table, settings.cameras)
+    known = sorted(int(camera) for camera in table.rows.loc[table.rows["role"] != "junk", "camera"].unique())
+    for camera in settings.cameras:
+        if camera not in known:
+            raise InputError(f"{table.name} has no camera {camera}; its cameras are {', '.join(map(str, known))}")
     low = table.rows["camera"].isin(settings.cameras).to_numpy()
     roles = table.rows["role"].to_numpy(copy=True)
     keep = np.isin(roles, ("train", "gallery", "distractor") if settings.distractors else ("train", "gallery"))
@@ -105,62 +108,37 @@ def mlr(table: ImageTable, settings: MLRSettings) -> ImageTable:
 
 
 def balanced_rates(count: int, rates: tuple[float, ...], generator: np.random.Generator) -> np.ndarray:
-    """`count` rates in random order, each as often as any other to within one: (count,) float64."""
+    """Return `count` rates in random order, each as often as any other to within one: (count,) float64."""
     shares = np.resize(np.asarray(rates, dtype=np.float64), count)
     return generator.permutation(shares)
 
 
-def _check_cameras(table: ImageTable, cameras: tuple[int, ...]) -> None:
-    known = sorted(int(camera) for camera in table.rows.loc[table.rows["role"] != "junk", "camera"].unique())
-    for camera in cameras:
-        if camera not in known:
-            raise InputError(f"{table.name} has no camera {camera}; its cameras are {', '.join(map(str, known))}")
-
-
-MANIFEST_COLUMNS = (
-    "path",
-    "identity",
-    "camera",
-    "role",
-    "rate",
-    "lr_height",
-    "lr_width",
-    "shrink",
-    "enlarge",
-    "antialias",
-    "jpeg_quality",
-    "seed",
-)
-
-
 def write_manifest(table: ImageTable, settings: MLRSettings, file: Path) -> str:
-    """Writes the manifest of a build: one line an image, everything that is needed to make it again.
+    """Write the manifest of a build: one line per image, everything that is needed to make it again.
 
     Args:
-        table: What `mlr` returned.
-        settings: What `mlr` was given.
+        table: Result of `mlr`.
+        settings: Settings given to `mlr`.
         file: The CSV; its first line is a comment with the digest over all other lines.
 
     Returns:
         The digest, 64 hexadecimal digits: equal digests mean the same build.
     """
-    filters = asdict(settings.degradation)
+    filters = {name: "" if value is None else value for name, value in asdict(settings.degradation).items()}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(MANIFEST_COLUMNS)
+    writer.writerow((*COLUMNS, "lr_height", "lr_width", *filters, "seed"))
     for path, identity, camera, role, rate in table.rows.itertuples(index=False):
         image = table.source.read(path)
-        height, width = low_resolution_size(image.shape[0], image.shape[1], rate)
-        quality = filters["jpeg_quality"] or ""
-        line = (path, identity, camera, role, f"{rate:g}", height, width)
-        writer.writerow((*line, filters["shrink"], filters["enlarge"], filters["antialias"], quality, settings.seed))
+        size = low_resolution_size(image.shape[0], image.shape[1], rate)
+        writer.writerow((path, identity, camera, role, f"{rate:g}", *size, *filters.values(), settings.seed))
     digest = hashlib.sha256(text.getvalue().encode()).hexdigest()
     write_atomically(file, f"# crreid manifest of {table.name}, sha256 {digest}\n{text.getvalue()}".encode())
     return digest
 
 
 def read_manifest(file: Path, source: ImageSource) -> ImageTable:
-    """Rebuilds the table of a manifest.
+    """Rebuild the table of a manifest.
 
     Args:
         file: As `write_manifest` wrote it.

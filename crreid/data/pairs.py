@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,7 +24,6 @@ __all__ = ["PairBatch", "PairDataset", "PairLoader", "TestImages", "denormalise"
 
 RESIDENT_BYTES = 2**30  # in main memory, beside everything else
 RESIDENT_SHARE = 0.3  # of a GPU's free memory
-MOST_THREADS = 8
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -112,7 +110,7 @@ class PairLoader:
     """Yields the batches of the epoch that a sampler is set to: on a device, augmented and normalised.
 
     Where all pairs fit into memory, they are made once, at the input size, and stay on the device as bytes. Otherwise
-    threads make the next batches while one is used. The batches are the same.
+    threads make those of each batch, while a GPU is busy with the batch before. The batches are the same.
     """
 
     def __init__(self, dataset: PairDataset, sampler: Sampler[list[SampleKey]], device: torch.device) -> None:
@@ -126,64 +124,44 @@ class PairLoader:
         self._dataset, self._sampler, self._device = dataset, sampler, device
         self._labels = torch.tensor(dataset.labels, device=device)
         self._rates = torch.tensor(dataset.rates.astype(np.float32), device=device)
+        self._resident: tuple[Tensor, Tensor] | None = None
         room = RESIDENT_BYTES
         if device.type == "cuda":
             room = int(RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
         height, width = dataset.size
-        self._resident: tuple[Tensor, Tensor] | None = None
         if 2 * len(dataset) * height * width * 3 <= room:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # the filters run outside Python's lock
-                high, low = self._pairs(range(len(dataset)), pool)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                high, low = self._made(range(len(dataset)), pool)
             self._resident = high.to(device), low.to(device)
 
     def __iter__(self) -> Iterator[PairBatch]:
         """Yield the batches of the sampler's epoch."""
         augment = self._dataset.augmentation.apply
-        for keys, high, low in self._images():
-            draws = self._moved(torch.from_numpy(np.stack([self._dataset.draw(key) for key in keys])))
-            rows = self._moved(_rows(keys))
-            yield PairBatch(
-                high=normalise(augment(high, draws)),
-                low=normalise(augment(low, draws)),
-                labels=self._labels[rows],
-                rates=self._rates[rows],
-            )
-
-    def _images(self) -> Iterator[tuple[list[SampleKey], Tensor, Tensor]]:
-        """Yield the keys of each batch with its images in high and low resolution, (N, H, W, 3) uint8 on the device."""
-        if self._resident is not None:
-            high, low = self._resident
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # starts no thread before it is used
             for keys in self._sampler:
-                rows = self._moved(_rows(keys))
-                yield keys, high[rows], low[rows]
-            return
-        threads = min(os.cpu_count() or 1, MOST_THREADS)
-        pool, waiting = ThreadPoolExecutor(threads), deque[tuple[list[SampleKey], Future[tuple[Tensor, Tensor]]]]()
-        try:
-            for keys in self._sampler:
-                waiting.append((keys, pool.submit(self._pairs, _rows(keys).tolist())))
-                if len(waiting) > threads:
-                    yield self._next(waiting)
-            while waiting:
-                yield self._next(waiting)
-        finally:
-            pool.shutdown(cancel_futures=True)
+                rows = [row for _, _, row in keys]
+                places = self._moved(torch.tensor(rows))
+                high, low = (
+                    [self._moved(images) for images in self._made(rows, pool)]
+                    if self._resident is None
+                    else [images[places] for images in self._resident]
+                )
+                draws = self._moved(torch.from_numpy(np.stack([self._dataset.draw(key) for key in keys])))
+                yield PairBatch(
+                    high=normalise(augment(high, draws)),
+                    low=normalise(augment(low, draws)),
+                    labels=self._labels[places],
+                    rates=self._rates[places],
+                )
 
-    def _next(
-        self, waiting: deque[tuple[list[SampleKey], Future[tuple[Tensor, Tensor]]]]
-    ) -> tuple[list[SampleKey], Tensor, Tensor]:
-        keys, future = waiting.popleft()
-        high, low = future.result()
-        return keys, self._moved(high), self._moved(low)
-
-    def _pairs(self, rows: Sequence[int], pool: ThreadPoolExecutor | None = None) -> tuple[Tensor, Tensor]:
-        """Make the pairs of some rows, by the threads of a pool if there is one: (N, H, W, 3) uint8 each on the CPU."""
+    def _made(self, rows: Sequence[int], pool: ThreadPoolExecutor) -> tuple[Tensor, Tensor]:
+        """Make pairs by threads, for the filters run outside Python's lock: (N, H, W, 3) uint8 each on the CPU."""
         high, low = (np.empty((len(rows), *self._dataset.size, 3), dtype=np.uint8) for _ in range(2))
 
-        def fill(place: int) -> None:
+        def make(place: int) -> None:
             high[place], low[place] = self._dataset.pair(rows[place])
 
-        list((pool.map if pool else map)(fill, range(len(rows))))
+        list(pool.map(make, range(len(rows))))
         return torch.from_numpy(high), torch.from_numpy(low)
 
     def _moved(self, tensor: Tensor) -> Tensor:
@@ -191,10 +169,6 @@ class PairLoader:
         if self._device.type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
-
-
-def _rows(keys: list[SampleKey]) -> Tensor:
-    return torch.tensor([row for _, _, row in keys])
 
 
 class TestImages(Dataset[UInt8Image]):

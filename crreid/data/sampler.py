@@ -36,13 +36,13 @@ class IdentitySampler(Sampler[list[SampleKey]]):
     def __init__(
         self, identities: Sequence[int], identities_per_batch: int, images_per_identity: int, *, seed: int
     ) -> None:
-        """Groups the rows by identity.
+        """Group the rows by identity.
 
         Args:
             identities: Identity of each row.
             identities_per_batch: P, at least 2.
             images_per_identity: K, at least 2.
-            seed: Of every draw.
+            seed: Seed of every draw.
 
         Raises:
             InputError: P or K below 2, or fewer than P identities.
@@ -62,18 +62,18 @@ class IdentitySampler(Sampler[list[SampleKey]]):
         self._groups = self._group_counts()
 
     def _group_counts(self) -> np.ndarray:
-        """Groups of each identity: its images over K, rounded up, but never more than there are batches."""
+        """Count the groups of each identity: its images over K, rounded up, but never more than there are batches."""
         counts = np.array([-(-len(rows) // self._k) for rows in self._rows])
         while (capped := np.minimum(counts, counts.sum() // self.identities_per_batch)).sum() < counts.sum():
             counts = capped
         return counts
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches per epoch."""
         return int(self._groups.sum()) // self.identities_per_batch
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose batches the next iteration yields."""
+        """Choose the epoch whose batches the next iteration yields."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
@@ -100,12 +100,12 @@ class SharedSampler(Sampler[list[SampleKey]]):
     """
 
     def __init__(self, sampler: IdentitySampler, *, rank: int, count: int) -> None:
-        """Divides batches.
+        """Divide batches.
 
         Args:
-            sampler: Of whole batches.
-            rank: Of this process, from 0.
-            count: Processes.
+            sampler: Draws whole batches.
+            rank: Number of this process, from 0.
+            count: Number of processes.
 
         Raises:
             InputError: The identities of a batch cannot be divided equally.
@@ -118,7 +118,7 @@ class SharedSampler(Sampler[list[SampleKey]]):
         self._sampler, self._rank, self._count = sampler, rank, count
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches per epoch."""
         return len(self._sampler)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:

@@ -10,7 +10,8 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,20 +98,21 @@ class _Files:
 
     def read(self, path: str) -> UInt8Image:
         """Read one image: (height, width, 3) uint8 RGB."""
-        name, data = self._bytes(path)
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                return np.asarray(image.convert("RGB"))
-        except Exception as error:  # Pillow raises many types on broken files
-            raise InputError(f"{name}: not a readable image ({error})") from error
+        with self._opened(path) as image:
+            return np.asarray(image.convert("RGB"))
 
     def size(self, path: str) -> tuple[int, int]:
         """Return (height, width) of an image in pixels from its header; nothing is decoded."""
+        with self._opened(path) as image:
+            return image.height, image.width
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[Image.Image]:
         name, data = self._bytes(path)
         try:
             with Image.open(io.BytesIO(data)) as image:
-                return image.height, image.width
-        except Exception as error:  # as in `read`
+                yield image
+        except Exception as error:  # Pillow raises many types on broken files
             raise InputError(f"{name}: not a readable image ({error})") from error
 
     def _bytes(self, path: str) -> tuple[str, bytes]:

@@ -1,4 +1,4 @@
-"""The image table: one row an image. Every reader returns one; the MLR protocol takes one and returns one."""
+"""The image table: one row per image. Every reader returns one; the MLR protocol takes one and returns one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = ("path", "identity", "camera", "role", "rate")
 
 ROLES = ("train", "query", "gallery", "distractor", "junk")
 """`distractor`: a person or box of nobody in the query set (Market-1501's 0000), harmful to retrieve.
-`junk`: a box to ignore (Market-1501's -1), neither right nor wrong."""
+`junk`: a box to ignore (Market-1501's -1), neither a correct nor a false match."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,10 @@ class ImageTable:
 
     Attributes:
         name: Name of the data set, e.g. `market-1501`; the MLR protocol puts `mlr-` before it.
-        rows: One row an image with the columns path (str), identity (int), camera (int), role (one of ROLES) and rate
-            (float >= 1: the factor by which the image is shrunk before it is enlarged again; 1 = as the file is).
+        rows: One row per image with the columns path (str), identity (int), camera (int), role (one of ROLES) and rate
+            (float >= 1: the downsampling rate before the image is upsampled again; 1 = as the file is).
         source: Reads the pixels behind `path`.
-        degradation: How an image with rate > 1 is shrunk and enlarged.
+        degradation: How an image with rate > 1 is downsampled and upsampled.
         notes: Facts worth printing under the table's description (persons left out, files ignored, ...).
     """
 
@@ -42,7 +42,7 @@ class ImageTable:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Checks columns, roles and rates, and fixes column order and types.
+        """Check columns, roles and rates, and fix column order and types.
 
         Raises:
             InputError: Names the missing column or the first bad row.
@@ -65,15 +65,15 @@ class ImageTable:
         return len(self.rows)
 
     def with_role(self, *roles: str) -> Self:
-        """The rows of the given roles, in table order."""
+        """Return the rows of the given roles, in table order."""
         return self.select(self.rows["role"].isin(roles))
 
     def select(self, mask: pd.Series[bool]) -> Self:
-        """The rows where `mask` (one boolean a row) holds, in table order."""
+        """Return the rows where `mask` (one boolean per row) holds, in table order."""
         return replace(self, rows=self.rows[mask].reset_index(drop=True))
 
     def with_rates(self, rates: float | Sequence[float]) -> Self:
-        """The same images with other rates: one for all, or one a row."""
+        """Return the same images with other rates: one for all, or one per row."""
         return replace(self, rows=self.rows.assign(rate=rates))
 
     @property
@@ -87,21 +87,13 @@ class ImageTable:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def describe(self) -> pd.DataFrame:
-        """Images, identities, cameras and rates per role, in the order of ROLES; roles without images left out."""
-        records = []
+        """Count images, identities, cameras and rates per role, in the order of ROLES; no role without images."""
+        lines = []
         for role in ROLES:
             rows = self.rows[self.rows["role"] == role]
             if len(rows):
                 rates = " ".join(
-                    f"{rate:g}:{count}" for rate, count in rows["rate"].value_counts().sort_index().items()
+                    f"{rate:g}:{number}" for rate, number in rows["rate"].value_counts().sort_index().items()
                 )
-                records.append(
-                    {
-                        "role": role,
-                        "images": len(rows),
-                        "identities": rows["identity"].nunique(),
-                        "cameras": rows["camera"].nunique(),
-                        "images per rate": rates,
-                    }
-                )
-        return pd.DataFrame(records)
+                lines.append((role, len(rows), rows["identity"].nunique(), rows["camera"].nunique(), rates))
+        return pd.DataFrame(lines, columns=["role", "images", "identities", "cameras", "images per rate"])

@@ -45,7 +45,8 @@ def test_names_in_papers() -> None:
     assert paper_name("mlr-market-1501") == "MLR-Market-1501"
     assert paper_name("market-1501") == "Market-1501"
     assert paper_name("caviar") == "CAVIAR"
-    assert paper_name("viper") is paper_name("mlr-synthetic") is None
+    assert paper_name("mlr-caviar") == "CAVIAR"
+    assert paper_name("own") is paper_name("mlr-synthetic") is None
 
 
 @pytest.mark.parametrize(

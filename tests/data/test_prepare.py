@@ -25,7 +25,7 @@ def give(monkeypatch: pytest.MonkeyPatch) -> Give:
 
     def give(table: ImageTable) -> None:
         content_of.cache_clear()
-        monkeypatch.setitem(DATASETS, "market-1501", DataSet(name="market-1501", reader=lambda root, split: table))
+        monkeypatch.setitem(DATASETS, "market-1501", DataSet(name="market-1501", reader=lambda root: table))
 
     return give
 

@@ -1,6 +1,5 @@
 """CUHK03: the released HDF5 file and the unpacked folders, both protocols, on generated files."""
 
-import json
 import pickle
 import sys
 from pathlib import Path
@@ -13,9 +12,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from crreid.data.prepare import check_queries
-from crreid.data.readers.cuhk03 import SPLITS, cuhk03
+from crreid.data.readers.cuhk03 import cuhk03
 from crreid.errors import InputError
 
+SPLITS = 20
 PERSONS = (5, 3, 2, 2, 2)
 """Persons of each camera pair."""
 TEST = {split: ((1, 1 + split % 5), (2, 3), (3, 1)) for split in range(SPLITS)}
@@ -164,17 +164,6 @@ def test_unpacked_says_the_same_as_the_mat(mat: Path, tmp_path: Path) -> None:
     assert unpacked.source.location == str(tmp_path)
     path = unpacked.rows["path"][5]
     np.testing.assert_array_equal(unpacked.source.read(path), packed.source.read(path))
-
-
-def test_listed_splits(folder: Path, mat: Path, tmp_path: Path) -> None:
-    write_folder(tmp_path)
-    views = [[["/old/place/" + name(*person, 1), 0, 0] for person in TEST[split]] for split in range(SPLITS)]
-    listed = tmp_path / "splits_classic_labeled.json"
-    listed.write_text(json.dumps([{"train": [], "query": query, "gallery": query} for query in views]))
-    assert cuhk03(tmp_path, split=3, kind="labeled").digest == cuhk03(mat, split=3, kind="labeled").digest
-    listed.write_text("[{}]")
-    with pytest.raises(InputError, match=r"splits_classic_labeled\.json: expected a list of splits"):
-        cuhk03(tmp_path, kind="labeled")
 
 
 def test_random_splits_say_so(folder: Path) -> None:

@@ -56,12 +56,12 @@ def test_csv_numbers_rates_and_order_of_columns(tmp_path: Path) -> None:
     assert rows["role"].tolist() == ["train", "train", "junk"]
 
 
-def test_csv_root_and_backslashes(tmp_path: Path) -> None:
-    file = write_csv(tmp_path / "images", CSV.replace("a/1", "a\\1")).rename(tmp_path / "list.csv")
-    table = own_csv(file, tmp_path / "images")
-    assert table.rows["path"][0] == "a/1.jpg"
+def test_csv_backslashes_and_another_folder(tmp_path: Path) -> None:
+    file = write_csv(tmp_path, CSV.replace("a/1", "a\\1"))
+    assert own_csv(file).rows["path"][0] == "a/1.jpg"
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(InputError, match=r"line 2: there is no image 'a/1\.jpg' in"):
-        own_csv(file)
+        own_csv(file.rename(tmp_path / "elsewhere" / "list.csv"))
 
 
 def test_csv_written_by_pandas_is_read(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ MATLAB stores columns first, so that HDF5 shows every array with its axes revers
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ from crreid.data.sources import FolderSource, ImageSource, UInt8Image, digest_of
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-__all__ = ["SPLITS", "Kind", "Protocol", "cuhk03"]
+__all__ = ["Kind", "Protocol", "cuhk03"]
 
 Kind = Literal["labeled", "detected"]
 Protocol = Literal["classic", "new"]
@@ -39,7 +38,6 @@ Protocol = Literal["classic", "new"]
 NAME = re.compile(r"([1-5])_(\d{3,4})_([12])_(\d{2})\.png")
 """Pair, person in the pair, view, image (1 to 10): names of unpacked images."""
 
-SPLITS = 20
 TEST_PERSONS = 100
 PERSONS = 1_467
 OFFICIAL_NEW = {
@@ -54,8 +52,8 @@ def cuhk03(root: Path, *, split: int = 0, kind: Kind = "detected", protocol: Pro
 
     Args:
         root: The folder that holds `cuhk-03.mat` or `images_<kind>`, a parent of it, or the file `cuhk-03.mat`.
-            Unpacked images are preferred. The test sets come from `cuhk-03.mat`, else from torchreid's
-            `splits_classic_<kind>.json`, else they are drawn with the seeds 0 to 19, which the notes then say.
+            Unpacked images are preferred. The test sets come from `cuhk-03.mat`; without it they are drawn with the
+            seeds 0 to 19, and a note says so.
         split: Which of the 20 splits of the classic protocol; 0 for the new one.
         kind: Boxes drawn by hand (`labeled`) or by a detector (`detected`).
         protocol: `classic`: of 100 test persons the first view is query, the second gallery. `new`: as its file says.
@@ -80,7 +78,7 @@ def cuhk03(root: Path, *, split: int = 0, kind: Kind = "detected", protocol: Pro
 
 
 def _images(folder: Path, kind: Kind) -> tuple[ImageSource, pd.DataFrame]:
-    """All images of one kind with pair, person, view and camera, and their source."""
+    """Return all images of one kind with pair, person, view and camera, and their source."""
     unpacked, mat = find_path(folder, f"images_{kind}"), find_path(folder, "cuhk-03.mat")
     source: ImageSource
     if unpacked is not None:
@@ -100,13 +98,13 @@ def _images(folder: Path, kind: Kind) -> tuple[ImageSource, pd.DataFrame]:
 
 
 def _numbers(path: str) -> tuple[int, ...]:
-    """Pair, person, view and image by the name of an image; empty for another name."""
-    match = NAME.fullmatch(re.split(r"[/\\]", path)[-1])
+    """Return pair, person, view and image by the name of an image; empty for another name."""
+    match = NAME.fullmatch(path.rpartition("/")[2])
     return tuple(int(group) for group in match.groups()) if match else ()
 
 
 def _classic(folder: Path, kind: Kind, split: int, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Rows of the classic protocol, and notes."""
+    """Return the rows of the classic protocol, and notes."""
     views = images.groupby("identity")["view"].nunique()
     complete = [int(identity) for identity in views.index[views == 2]]
     test, note = _test_identities(folder, kind, split, complete)
@@ -129,34 +127,19 @@ def _classic(folder: Path, kind: Kind, split: int, images: pd.DataFrame) -> tupl
 
 
 def _test_identities(folder: Path, kind: Kind, split: int, complete: list[int]) -> tuple[frozenset[int], str]:
-    """The test persons of one split, and where they come from."""
+    """Return the test persons of one split, and where they come from."""
     file = find_path(folder, "cuhk-03.mat")
-    if file is not None:
-        sets = _MatSource(file, kind).test_sets()
-    elif (file := find_path(folder, f"splits_classic_{kind}.json")) is not None:
-        sets = _listed_test_sets(file)
-    else:
+    if file is None:
         test = draw_test_identities(complete, min(TEST_PERSONS, len(complete) // 2), split)
         return test, f"split {split}: {len(test)} random test persons, drawn with the seed {split}, not official ones"
+    sets = _MatSource(file, kind).test_sets()
     if split >= len(sets):
-        raise InputError(f"{file}: holds {len(sets)} test sets; expected {SPLITS}, and number {split} is asked for")
+        raise InputError(f"{file}: holds {len(sets)} test sets; number {split} is asked for")
     return sets[split], f"split {split} of the {len(sets)} official test sets"
 
 
-def _listed_test_sets(file: Path) -> list[frozenset[int]]:
-    """The test identities of each split in torchreid's list of splits."""
-    try:
-        splits = json.loads(file.read_text(encoding="utf-8"))
-        numbers = [[_numbers(item[0]) for item in split["query"]] for split in splits]
-        return [frozenset(1000 * pair + person for pair, person, *_ in split) for split in numbers]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(
-            f"{file}: expected a list of splits, each with 'query': [['…/1_001_1_01.png', identity, camera]]"
-        ) from error
-
-
 def _new(folder: Path, kind: Kind, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Rows of the new protocol, and notes."""
+    """Return the rows of the new protocol, and notes."""
     name = f"cuhk03_new_protocol_config_{kind}.mat"
     beside = folder.resolve().parent / name  # when root is the folder of cuhk-03.mat, as torchreid lays it out
     file = find_path(folder, name) or beside
@@ -181,7 +164,7 @@ def _new(folder: Path, kind: Kind, images: pd.DataFrame) -> tuple[pd.DataFrame, 
 
 
 def _fields(file: Path) -> dict[str, np.ndarray]:
-    """The fields of the new protocol's file, each flat."""
+    """Return the fields of the new protocol's file, each flat."""
     scipy_io: Any = importlib.import_module("scipy.io")  # slow to import, and needed here only
     try:
         content = scipy_io.loadmat(file)

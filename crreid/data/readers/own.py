@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -26,16 +26,15 @@ def own(root: Path) -> ImageTable:
     return own_folders(root) if root.is_dir() else own_csv(root)
 
 
-def own_csv(file: Path, root: Path | None = None) -> ImageTable:
-    """Reads a CSV file of one's own images without decoding one.
+def own_csv(file: Path) -> ImageTable:
+    """Read a CSV file of one's own images without decoding one.
 
-    The first line names the columns, in any order: `path` (relative to `root`, or absolute), `identity` (any number or
-    text), `camera` (a whole number), `role` (train, query, gallery, distractor or junk), and if wanted `rate` (at least
-    1; 1, the default, leaves the image as it is). Other columns are not looked at.
+    The first line names the columns, in any order: `path` (relative to the CSV file's folder, or absolute), `identity`
+    (any number or text), `camera` (a whole number), `role` (train, query, gallery, distractor or junk), and if wanted
+    `rate` (at least 1; 1, the default, leaves the image as it is). Other columns are ignored.
 
     Args:
         file: The CSV file, UTF-8, separated by commas.
-        root: Folder that paths are relative to; the CSV file's own when None.
 
     Returns:
         Identities that are all whole numbers are kept, others are numbered from 1 in sorted order.
@@ -43,13 +42,11 @@ def own_csv(file: Path, root: Path | None = None) -> ImageTable:
     Raises:
         InputError: The file or an image is missing, or names the column or line that cannot be used.
     """
-    file = Path(file)
-    root = file.parent if root is None else Path(root)
-    lines, records = _read_lines(file)
-    identities, notes = _numbers([record["identity"] for record in records])
+    root, records = file.parent, _read_lines(file)
+    identities, notes = _numbers([record["identity"] for record in records.values()])
     rows = []
     seen: dict[tuple[str, str], int] = {}
-    for line, record, identity in zip(lines, records, identities, strict=True):
+    for (line, record), identity in zip(records.items(), identities, strict=True):
         place = f"{file}, line {line}"
         path, role = record["path"].replace("\\", "/"), record["role"]
         if role not in ROLES:
@@ -62,12 +59,11 @@ def own_csv(file: Path, root: Path | None = None) -> ImageTable:
         if not path or not (root / path).is_file():
             raise InputError(f"{place}: there is no image {path!r} in {root}")
         rows.append((path, identity, int(record["camera"]), role, _rate(record.get("rate"), place)))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return ImageTable(name="own", rows=table, source=FolderSource(root), notes=(*notes, *_overlap(table)))
+    return _own_table(pd.DataFrame(rows, columns=list(COLUMNS)), root, notes)
 
 
 def own_folders(root: Path) -> ImageTable:
-    """Reads one's own images from `train/<identity>/…`, `query/<identity>/…` and `gallery/<identity>/…`.
+    """Read one's own images from `train/<identity>/…`, `query/<identity>/…` and `gallery/<identity>/…`.
 
     Hidden files and files that are no images by their suffix are left out. Either `train`, or `query` and `gallery`,
     may be missing.
@@ -76,23 +72,21 @@ def own_folders(root: Path) -> ImageTable:
         root: The folder that holds them.
 
     Returns:
-        The camera is the number after `_c` in the file's name (`0002_c1s1_000451.jpg`: 1) when all files have one;
-        else camera 1 for queries and 2 for the rest, and a note says so. Identities that are all whole numbers are
+        The camera is the number after `_c` in the file's name (`0002_c1s1_000451.jpg`: 1) if all files have one;
+        otherwise camera 1 for queries and 2 for the rest, and a note says so. Identities that are all whole numbers are
         kept, others are numbered from 1 in sorted order.
 
     Raises:
         InputError: A folder is missing or without images, or an image lies outside a folder named after its identity.
     """
-    root = Path(root)
     folders = [folder for folder in FOLDERS if (root / folder).is_dir()]
     if not folders or ("query" in folders) != ("gallery" in folders):
         missing = next(folder for folder in ("query", "gallery", "train") if folder not in folders)
         raise InputError(f"{root}: there is no folder {missing!r}; expected train, query and gallery, or a CSV file")
-    source = FolderSource(root)
     paths: list[str] = []
     ignored: list[str] = []
     for folder in folders:
-        found = [path for path in source.names(folder) if not PurePosixPath(path).name.startswith(".")]
+        found = [path for path in FolderSource(root).names(folder) if not PurePosixPath(path).name.startswith(".")]
         images = [path for path in found if path.lower().endswith(IMAGE_SUFFIXES)]
         if not images:
             raise InputError(f"{root / folder}: no images; expected {folder}/<identity>/<name>.jpg")
@@ -104,17 +98,24 @@ def own_folders(root: Path) -> ImageTable:
             raise InputError(f"{root / path}: lies in no identity's folder; expected {part[0]}/<identity>/{part[1]}")
     identities, notes = _numbers([part[1] for part in parts])
     cameras, camera_notes = _cameras(paths)
+    if ignored:
+        camera_notes.append(f"{len(ignored)} files that are no images are left out, the first is {ignored[0]}")
     roles = [part[0] for part in parts]
     columns = {"path": paths, "identity": identities, "camera": cameras, "role": roles, "rate": 1.0}
-    table = pd.DataFrame(columns)
-    notes += camera_notes
-    if ignored:
-        notes.append(f"{len(ignored)} files that are no images are left out, the first is {ignored[0]}")
-    return ImageTable(name="own", rows=table, source=source, notes=(*notes, *_overlap(table)))
+    return _own_table(pd.DataFrame(columns), root, notes + camera_notes)
 
 
-def _read_lines(file: Path) -> tuple[list[int], list[dict[str, str]]]:
-    """Line number and fields of each line of a CSV file that is not blank."""
+def _own_table(rows: pd.DataFrame, root: Path, notes: list[str]) -> ImageTable:
+    """Return the table, with a note if persons of the training set are searched for as well."""
+    shared = set(rows.loc[rows["role"] == "train", "identity"]) & set(rows.loc[rows["role"] == "query", "identity"])
+    if shared:
+        notes = [*notes, f"{len(shared)} identities are both trained on and searched for, which flatters the results"]
+    return ImageTable(name="own", rows=rows, source=FolderSource(root), notes=tuple(notes))
+
+
+def _read_lines(file: Path) -> dict[int, dict[str, str]]:
+    """Return the fields of each line of a CSV file that is not blank, by its number."""
+    lines: dict[int, dict[str, str]] = {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -126,26 +127,24 @@ def _read_lines(file: Path) -> tuple[list[int], list[dict[str, str]]]:
                     f"{file}, line 1: lacks the column {missing[0]!r}; "
                     f"expected {', '.join(REQUIRED)} and if wanted rate, separated by commas"
                 )
-            lines, records = [], []
             for record in reader:
+                place = f"{file}, line {reader.line_num}"
                 if None in record or None in record.values():
-                    raise InputError(f"{file}, line {reader.line_num}: expected {len(columns)} fields as in line 1")
-                lines.append(reader.line_num)
-                records.append({column: value.strip() for column, value in record.items()})
+                    raise InputError(f"{place}: expected {len(columns)} fields as in line 1")
+                fields = lines[reader.line_num] = {column: value.strip() for column, value in record.items()}
+                if not fields["identity"]:
+                    raise InputError(f"{place}: identity is empty; expected a number or text")
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); expected a CSV file") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: not a CSV file in UTF-8 ({error})") from error
-    if not records:
-        raise InputError(f"{file}: lists no images; expected one a line after the columns' names")
-    for line, record in zip(lines, records, strict=True):
-        if not record["identity"]:
-            raise InputError(f"{file}, line {line}: identity is empty; expected a number or text")
-    return lines, records
+    if not lines:
+        raise InputError(f"{file}: lists no images; expected one per line after the columns' names")
+    return lines
 
 
 def _numbers(names: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Identities as numbers: kept if all are whole numbers, else counted from 1 in sorted order, which a note says."""
+    """Return identities as numbers: kept if all are whole numbers, else counted from 1 in sorted order, with a note."""
     if all(re.fullmatch(r"-?\d{1,18}", name, re.ASCII) for name in names):
         return [int(name) for name in names], []
     ordered = sorted(set(names))
@@ -155,7 +154,7 @@ def _numbers(names: Sequence[str]) -> tuple[list[int], list[str]]:
 
 
 def _rate(text: str | None, place: str) -> float:
-    """A rate from its text; 1 if the column is missing or the field empty."""
+    """Return a rate from its text; 1 if the column is missing or the field empty."""
     if not text:
         return 1.0
     try:
@@ -168,7 +167,7 @@ def _rate(text: str | None, place: str) -> float:
 
 
 def _cameras(paths: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Cameras from the files' names if all have one, else from their roles, which a note says."""
+    """Return cameras from the files' names if all have one, else from their roles, with a note."""
     matches = [CAMERA.search(PurePosixPath(path).stem) for path in paths]
     without = [path for path, match in zip(paths, matches, strict=True) if match is None]
     if not without:
@@ -178,10 +177,3 @@ def _cameras(paths: Sequence[str]) -> tuple[list[int], list[str]]:
         "1 stands for query, 2 for gallery and train"
     )
     return [1 if path.startswith("query/") else 2 for path in paths], [note]
-
-
-def _overlap(rows: pd.DataFrame) -> Iterable[str]:
-    """A note when persons of the training set are searched for as well."""
-    shared = set(rows.loc[rows["role"] == "train", "identity"]) & set(rows.loc[rows["role"] == "query", "identity"])
-    if shared:
-        yield f"{len(shared)} identities are both trained on and searched for, which flatters the results"
