@@ -31,7 +31,8 @@ from crreid.losses.adversarial import deceiver_loss, discriminator_loss
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.method import Method, Player, parameter_group
+from crreid.methods.method import Method, MethodSettings, Player, parameter_group
+from crreid.models.common import new_classifier
 from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
@@ -41,30 +42,30 @@ __all__ = ["CADNet", "CADNetSettings", "cad_net_plus_plus_settings", "rain_setti
 
 
 @dataclass(frozen=True, kw_only=True)
-class CADNetSettings:
+class CADNetSettings(MethodSettings):
     """Which networks, which losses with which weights; a weight of 0 leaves out the term and who only serves it.
 
     Attributes:
         encoder: E, and F of the same shape with weights of its own.
         decoder: G.
         discriminators: D_F and D_I.
-        classification_weight: Of L_cls. At 0 the rows without it: F stays as it started.
+        classification_weight: Weight of L_cls; at 0, the row without it, F stays as it started.
         feature_adversary_weight: lambda_F. All weights of 1 are a guess; the paper's values could not be read.
         restoration_weight: lambda_rec.
         image_adversary_weight: lambda_I.
-        consistency_weight: Of the L1 distance between F's maps of recovered and of real images, in CAD-Net++ by general
-            knowledge only; the real image's map is a fixed aim (ours).
+        consistency_weight: Weight of the L1 distance between F's maps of recovered and of real images, in CAD-Net++ by
+            general knowledge only; the real image's map is a fixed aim (ours).
         adversary_stages: Depths of E that D_F judges, one discriminator each, losses added: 0 the stem, 4 the last one,
             f. Several in RAIN and CAD-Net++; which ones is not known.
         recovery: Whether there is F; without it v = f, as in RAIN.
-        labelled_fraction: Share of the training identities whose labels are used: those of the smallest indices. All
+        labelled_fraction: Share of the training identities whose labels are used, those of the smallest indices; the
             others only have the other losses. Batches are still drawn by identity.
-        margin: Of the triplets, in units of the pooled features. 2 by general knowledge of the paper.
-        triplet_weight: Of the triplets within L_cls; the paper adds them to the cross entropy as they are.
-        learning_rate_scale: Of E, G and F against the schedule's rate. A schedule at 1e-2 then has 1e-3, for C 1e-2 and
-            for the discriminators 1e-4: the paper's proportions, of which little is known.
-        classifier_learning_rate_scale: Of C.
-        discriminator_learning_rate_scale: Of D_F and D_I, by Adam.
+        margin: Margin of the triplets, in units of the pooled features. 2 by general knowledge of the paper.
+        triplet_weight: Weight of the triplets within L_cls; the paper adds them to the cross entropy as they are.
+        learning_rate_scale: Learning rate of E, G and F in multiples of the schedule's. A schedule at 1e-2 then has
+            1e-3, for C 1e-2 and for the discriminators 1e-4: the paper's proportions, of which little is known.
+        classifier_learning_rate_scale: The same for C.
+        discriminator_learning_rate_scale: The same for D_F and D_I, which learn by Adam.
     """
 
     tag: ClassVar[str] = "CADNet"
@@ -86,7 +87,7 @@ class CADNetSettings:
     discriminator_learning_rate_scale: float = 0.01
 
     def __post_init__(self) -> None:
-        """Raises InputError naming the first setting that cannot be used."""
+        """Raise InputError naming the first setting that cannot be used."""
         stages = self.adversary_stages
         if not stages or len(set(stages)) < len(stages) or not set(stages) <= set(range(len(REDUCTIONS))):
             raise InputError(f"adversary_stages must be one or more of 0 to 4, each once, not {stages}")
@@ -99,7 +100,7 @@ class CADNetSettings:
 
     @property
     def title(self) -> str:
-        """E.g. `CAD-Net`, `CAD-Net without D_I`, `RAIN`."""
+        """Return e.g. `CAD-Net`, `CAD-Net without D_I`, `RAIN`."""
         plus = len(self.adversary_stages) > 1 or self.consistency_weight > 0
         name = ("CAD-Net++" if plus else "CAD-Net") if self.recovery else "RAIN"
         image_weight = self.image_adversary_weight if self.recovery else 1.0
@@ -109,18 +110,23 @@ class CADNetSettings:
             name += f" without {without}"
         return name if self.labelled_fraction == 1 else f"{name} ({100 * self.labelled_fraction:g} % labelled)"
 
-    def build(self, identities: int, teacher: Method | None = None) -> CADNet:
-        """Fresh networks; `teacher` is not used."""
-        return CADNet(self, identities)
-
     @property
     def backbone_name(self) -> str:
-        """E's and F's name in timm."""
+        """Return E's and F's name in timm."""
         return self.encoder.backbone
+
+    @property
+    def runs_on(self) -> str:
+        """Return E's and F's name and the decoder's width."""
+        return f"{self.encoder.backbone} (decoder width {self.decoder.width})"
+
+    def build(self, identities: int, teacher: Method | None = None) -> CADNet:
+        """Return fresh networks; `teacher` is not used."""
+        return CADNet(self, identities)
 
 
 def rain_settings() -> CADNetSettings:
-    """RAIN (Chen et al., AAAI 2019): one encoder, judged at each of its four stages, and a decoder; no F, no D_I.
+    """Return RAIN (Chen et al., AAAI 2019): an encoder, judged at each of its four stages, a decoder, no F, no D_I.
 
     Its abstract names the adversarial, end-to-end and semi-supervised learning; the rest is general knowledge of it.
     """
@@ -128,7 +134,7 @@ def rain_settings() -> CADNetSettings:
 
 
 def cad_net_plus_plus_settings() -> CADNetSettings:
-    """CAD-Net++ (Li et al., arXiv 2002.09274) as far as is known: D_F at each of E's four stages, and consistency.
+    """Return CAD-Net++ (Li et al., arXiv 2002.09274) as far as known: D_F at E's four stages, and consistency.
 
     Both additions are general knowledge of it; which stages and which weight is a guess.
     """
@@ -144,24 +150,27 @@ class _Shown(NamedTuple):
 
 
 class CADNet(Method):
-    """E, G, F and C against D_F and D_I."""
+    """E, G, F and C against D_F and D_I.
+
+    Example:
+        >>> small = CrossResolutionEncoderSettings(backbone="test_resnet")
+        >>> method = CADNetSettings(encoder=small, decoder=ImageDecoderSettings(width=1)).build(identities=5)
+        >>> list(method.players())
+        ['generator', 'feature_discriminator', 'image_discriminator']
+    """
 
     def __init__(self, settings: CADNetSettings, identities: int) -> None:
-        """Builds the networks for so many training identities, labelled or not."""
+        """Build the networks for so many training identities, labelled or not."""
         super().__init__()
-        if identities < 1:
-            raise InputError(f"{settings.title} needs at least one training identity, not {identities}")
         self.settings = settings
         # rounded first: 0.7 x 10 is a little more than 7
-        self.labelled_identities = max(1, math.ceil(round(settings.labelled_fraction * identities, 6)))
+        self.labelled_identities = math.ceil(round(settings.labelled_fraction * identities, 6))
         self.encoder = settings.encoder.build()
         recovers = settings.recovery or settings.restoration_weight > 0 or settings.image_adversary_weight > 0
         self.decoder = settings.decoder.build(self.encoder.channels) if recovers else None
         self.recovered_encoder = settings.encoder.build() if settings.recovery else None
         length = self.encoder.channels[-1] * (2 if settings.recovery else 1)
-        self.classifier = nn.Linear(length, self.labelled_identities)
-        nn.init.normal_(self.classifier.weight, std=0.001)
-        nn.init.zeros_(self.classifier.bias)
+        self.classifier = new_classifier(length, self.labelled_identities)
         make, self.feature_discriminators, self.image_discriminator = settings.discriminators, None, None
         if settings.feature_adversary_weight > 0:
             shapes = [(self.encoder.channels[stage], 4 - stage) for stage in settings.adversary_stages]
@@ -176,7 +185,7 @@ class CADNet(Method):
         return tuple(encoder.backbone for encoder in encoders if encoder is not None)
 
     def players(self) -> dict[str, Player]:
-        """E, G, F and C first: the discriminators then judge what these have just made, and E and G run once a step."""
+        """Return E, G, F and C first: discriminators then judge what these just made, and E and G run once per step."""
         settings = self.settings
         learners: list[nn.Module | None] = [self.encoder, self.decoder]
         if settings.classification_weight > 0 or settings.consistency_weight > 0:
@@ -192,8 +201,8 @@ class CADNet(Method):
                 players[f"{kind}_discriminator"] = Player(groups=groups, optimizer="adam")
         return players
 
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """The weighted terms of L for the generator, and for a discriminator its own, not weighted.
+    def losses(self, batch: PairBatch, player: str = "generator") -> dict[str, Tensor]:
+        """Return the weighted terms of L for the generator, and for a discriminator its own, not weighted.
 
         A discriminator judges what the generator's turn with this very batch has made; without one E and G run again.
         """
@@ -215,7 +224,7 @@ class CADNet(Method):
         return {"d_i": _total(discriminator_loss(real, fake) for fake in fakes)}
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Averages of f and g in a row, (N, 2 d), whatever the rate; f alone without F."""
+        """Return the averages of f and g in a row, (N, 2 d), whatever the rate; f alone without F."""
         features = self.encoder(images)
         parts = [_pooled(features[-1])]
         if self.recovered_encoder is not None and self.decoder is not None:
@@ -223,16 +232,16 @@ class CADNet(Method):
         return torch.cat(parts, dim=1)
 
     def restore(self, images: Tensor) -> Tensor | None:
-        """G(E(images)), (N, 3, H, W)."""
+        """Return G(E(images)), (N, 3, H, W)."""
         return None if self.decoder is None else self.decoder(self.encoder(images), images).float()
 
     def parts(self) -> dict[str, slice]:
-        """`f` and `g`; none without F."""
+        """Return `f` and `g`; none without F."""
         length = self.encoder.channels[-1]
         return {} if self.recovered_encoder is None else {"f": slice(0, length), "g": slice(length, 2 * length)}
 
     def _encode(self, batch: PairBatch) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """E's maps and G's images of the batch, high resolution first; keeps what the discriminators need."""
+        """Return E's maps and G's images of the batch, high resolution first; keep what the discriminators need."""
         images = torch.cat([batch.high, batch.low])
         features = self.encoder(images)
         recovered = None if self.decoder is None else self.decoder(features, images)
@@ -274,7 +283,7 @@ class CADNet(Method):
         return terms
 
     def _identity_terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """L_cls: cross entropy and triplets within each resolution, of v (2 N, D) and the labels (N,)."""
+        """Return L_cls: cross entropy and triplets within each resolution, of v (2 N, D) and the labels (N,)."""
         settings = self.settings
         labelled = None if settings.labelled_fraction == 1 else labels < self.labelled_identities
         cross_entropy, triplet = [], []
@@ -290,12 +299,12 @@ def _total(losses: Iterable[Tensor]) -> Tensor:
 
 
 def _pooled(maps: Tensor) -> Tensor:
-    """Averages over the map: (N, C, h, w) -> (N, C), float32 or wider."""
+    """Average maps: (N, C, h, w) -> (N, C), float32 or wider."""
     return at_least_float32(maps).mean(dim=(2, 3))
 
 
 def _judged(discriminator: nn.Module, inputs: Tensor) -> Tensor:
-    """The discriminator's logits; gradients flow to the inputs and not to its weights, nor are they computed."""
+    """Return the discriminator's logits; gradients flow to the inputs and not to its weights, nor are they computed."""
     weights = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
     logits: Tensor = functional_call(discriminator, weights, (inputs,))
     return logits

@@ -3,11 +3,11 @@
 Source: Wu et al., "Learning Resolution-Adaptive Representations for Cross-Resolution Person Re-Identification", arXiv
 2207.13037, of which only abstract, notes, formulas and the algorithm were readable. The authors' code is not public.
 
-The descriptor is v = (v_1 ... v_m); an image of level k, m the sharpest, has its first k sub-vectors, the rest is zero.
-A query of level k is compared with the same k sub-vectors of every gallery image, by squared Euclidean distance. Masks
-after each residual block (`crreid.models.resolution_masks`) follow the level too. Training: cross entropy on the padded
-descriptors, whose classifier is thereby a sum of sub-classifiers over the live sub-vectors, plus lambda times the
-verification loss (`crreid.losses.verification`), on the sharp image and its low-resolution copy alike.
+The descriptor is v = (v_1 ... v_m); an image of level k has its first k sub-vectors, the rest is zero; level m is the
+highest resolution. A query of level k is compared with the same k sub-vectors of every gallery image, by squared
+Euclidean distance. Masks after each residual block (`crreid.models.resolution_masks`) follow the level too. Training:
+cross entropy on the padded descriptors, whose classifier is thereby a sum of sub-classifiers over the live sub-vectors,
+plus lambda times the verification loss, on the high-resolution image and its low-resolution copy alike.
 
 What the source leaves open, and what is taken here: depth (ResNet-50); the length of v and of its parts (2,048, equal);
 lambda (1); what stands between the network's average and the classifier besides the linear layer (batch normalisation
@@ -32,49 +32,54 @@ from crreid.errors import InputError
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.losses.verification import VerificationHead, verification_loss
-from crreid.methods.method import Method, Player, parameter_group
+from crreid.methods.method import Method, MethodSettings, Player, parameter_group
 from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
 from crreid.models.resolution_masks import ResolutionMaskSettings
+from crreid.numerics import at_least_float32
 
 __all__ = ["LRAR", "LRARSettings", "level_of_rate"]
 
 
 def level_of_rate(rates: Tensor, levels: tuple[float, ...]) -> Tensor:
-    """The level whose rate is nearest in ratio: 1.5 is nearer to 2 than to 1, 8 and more is the lowest of 1, 2, 3, 4.
+    """Return the level whose rate is nearest in ratio: 1.5 is nearer to 2 than to 1.
 
     In ratio, so that the answer is the same for the proportion 1 / rate that the paper speaks of. Half-way, at the
     geometric mean of two neighbours, the lower resolution is taken, which compares less.
 
     Args:
         rates: (N,) float, at least 1, on any device; nothing waits for it.
-        levels: Rates of the levels, ascending: the sharpest first.
+        levels: Rates of the levels, ascending: the highest resolution first.
 
     Returns:
-        (N,) int64, 0 for the lowest resolution to len(levels) - 1 for the sharpest.
+        (N,) int64, 0 for the lowest resolution to len(levels) - 1 for the highest.
+
+    Example:
+        >>> level_of_rate(torch.tensor([1.0, 1.5, 3.0, 8.0]), (1, 2, 3, 4))
+        tensor([3, 2, 1, 0])
     """
     found = torch.zeros_like(rates, dtype=torch.int64)
-    for sharper, coarser in pairwise(levels):
-        found = found + (rates < math.sqrt(sharper * coarser))
+    for finer, coarser in pairwise(levels):
+        found = found + (rates < math.sqrt(finer * coarser))
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class LRARSettings:
+class LRARSettings(MethodSettings):
     """Three mechanisms, each of which can be left out, and how they train.
 
     Attributes:
         network: Backbone, length of v and head; sources are silent but for its parts.
-        rates: Of the levels, the sharpest first; the paper's four.
+        rates: Downsampling rates of the levels, the highest resolution first; the paper's four.
         varying_length: Mechanism 1; False describes every image by all of v.
         masks: Mechanism 2; None leaves the backbone as it is.
-        mask_learning_rate_scale: Of the masks against the schedule's rate; the source is silent. At 1 a short training
-            leaves them where they were drawn.
+        mask_learning_rate_scale: Learning rate of the masks in multiples of the schedule's; the source is silent. At 1
+            a short training leaves them where they were drawn.
         progressive: Masks train one after the other, from the output downwards; False trains all from the start.
         verification_weight: lambda; 0 leaves the loss out.
-        triplet_weight: On batch-hard triplets of the padded descriptors, those of the sharp and of the low-resolution
+        triplet_weight: Weight of batch-hard triplets of the padded descriptors, of the high- and of the low-resolution
             images apart, the mean of both. Not in the paper, which starts from ImageNet weights; from random weights
             and in few epochs cross entropy and verification alone hardly learn.
-        margin: Of the triplets.
+        margin: Margin of the triplets.
     """
 
     tag: ClassVar[str] = "LRAR"
@@ -89,7 +94,7 @@ class LRARSettings:
     margin: float = 0.3
 
     def __post_init__(self) -> None:
-        """Raises InputError naming the first field that cannot be used."""
+        """Raise InputError naming the first field that cannot be used."""
         if not self.rates or self.rates[0] < 1 or list(self.rates) != sorted(set(self.rates)):
             raise InputError(f"LRAR rates must be ascending numbers of at least 1, e.g. (1, 2, 3, 4), not {self.rates}")
         if self.varying_length and self.network.feature_length % len(self.rates):
@@ -103,7 +108,7 @@ class LRARSettings:
 
     @property
     def title(self) -> str:
-        """`LRAR` with all mechanisms, `Baseline` with none, else those that are there."""
+        """Return `LRAR` with all mechanisms, `Baseline` with none, else those that are there."""
         masks = "progressive masks" if self.progressive else "joint masks"
         mechanisms = [
             ("length", self.varying_length and len(self.rates) > 1),
@@ -115,26 +120,21 @@ class LRARSettings:
         return " + ".join(name for name, there in mechanisms if there).capitalize() or "Baseline"
 
     def build(self, identities: int, teacher: Method | None = None) -> LRAR:
-        """Fresh networks; `teacher` is not used."""
+        """Return fresh networks; `teacher` is not used."""
         return LRAR(self, identities)
-
-    @property
-    def backbone_name(self) -> str:
-        """The backbone's name in timm."""
-        return self.network.backbone
 
 
 class LRAR(Method):
-    """The usual baseline, whose blocks are masked and whose embedding is cut as the level says.
+    """The usual re-ID baseline, whose blocks are masked and whose embedding is cut as the level says.
 
     Attributes:
-        lengths: Dimensions of a descriptor of each level, from the lowest.
+        lengths: Dimensions of a descriptor per level, from the lowest.
     """
 
     live: Tensor
 
     def __init__(self, settings: LRARSettings, identities: int) -> None:
-        """Builds everything for so many training identities."""
+        """Build everything for so many training identities."""
         super().__init__()
         self.settings = settings
         levels, length = len(settings.rates), settings.network.feature_length
@@ -152,7 +152,7 @@ class LRAR(Method):
         return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
-        """One player; masks that are frozen for now are among its parameters."""
+        """Return one player; masks that are frozen for now are among its parameters."""
         groups = [parameter_group(self.network)]
         if self.head is not None:
             groups.append(parameter_group(self.head))
@@ -162,17 +162,16 @@ class LRAR(Method):
         return {"network": Player(groups=groups)}
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Progressive training: the masks that this epoch is for."""
+        """Train progressively: only the masks that this epoch is for."""
         if self.masks is not None and self.settings.progressive:
             self.masks.set_epoch(epoch, epochs)
 
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """The terms `ce` and, as the settings say, `verification` and `triplet`, of sharp and low-resolution images."""
+    def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
+        """Return `ce` and, as the settings say, `verification` and `triplet`, over images of both resolutions."""
         settings, labels = self.settings, batch.labels.repeat(2)
         levels = level_of_rate(torch.cat([torch.ones_like(batch.rates), batch.rates]), settings.rates)
         descriptors = self._describe(torch.cat([batch.high, batch.low]), levels)
-        logits = self.network.classifier(self.network.dropout(descriptors))
-        terms = {"ce": label_smoothing_cross_entropy(logits, labels, 0.0)}
+        terms = {"ce": label_smoothing_cross_entropy(self.network.classify(descriptors), labels, 0.0)}
         if self.head is not None:
             lengths = self.live.sum(dim=1)[levels]
             loss = verification_loss(self.head, descriptors, labels, lengths)
@@ -183,12 +182,11 @@ class LRAR(Method):
         return terms
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Descriptors (N, feature_length), float32 or wider, zero in the parts that an image's level lacks."""
-        descriptors = self._describe(images, level_of_rate(rates, self.settings.rates))
-        return descriptors.to(torch.promote_types(descriptors.dtype, torch.float32))
+        """Return descriptors (N, feature_length), float32 or wider, zero in the parts that an image's level lacks."""
+        return at_least_float32(self._describe(images, level_of_rate(rates, self.settings.rates)))
 
     def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
-        """Distances (Q, G) float32, each row on the parts that a query of its rate has: a matrix product a level."""
+        """Return distances (Q, G) float32, each row on the parts that a query of its rate has."""
         levels = level_of_rate(query_rates.to(query.device), self.settings.rates)
         distances = query.new_empty((len(query), len(gallery)), dtype=torch.float32)
         for level, length in enumerate(self.lengths):
@@ -197,35 +195,30 @@ class LRAR(Method):
         return distances
 
     def mask_table(self) -> pd.DataFrame:
-        """What the masks learned, for figures.
+        """Return what the masks learned, for figures; no row without masks.
 
-        Returns:
-            Columns position (timm's name), depth (0 nearest the input), level (1 the lowest), rate, channel, value in
-            (0, 1); no row without masks.
+        Columns: position (timm's name), depth (0 nearest the input), level (1 the lowest), rate, channel, value in
+        (0, 1).
         """
-        columns = ["position", "depth", "level", "rate", "channel", "value"]
+        values = {} if self.masks is None else self.masks.values()
         rows = [
-            pd.DataFrame({"channel": range(len(mask)), "value": mask.numpy()}).assign(
-                position=position, depth=depth, level=level + 1, rate=self.settings.rates[-1 - level]
-            )
-            for depth, (position, values) in enumerate(self._mask_values().items())
-            for level, mask in enumerate(values)
+            (position, depth, level + 1, self.settings.rates[-1 - level], channel, value)
+            for depth, (position, masks) in enumerate(values.items())
+            for level, mask in enumerate(masks.tolist())
+            for channel, value in enumerate(mask)
         ]
-        return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
-
-    def _mask_values(self) -> dict[str, Tensor]:
-        return {} if self.masks is None else self.masks.values()
+        return pd.DataFrame(rows, columns=["position", "depth", "level", "rate", "channel", "value"])
 
     def _describe(self, images: Tensor, levels: Tensor) -> Tensor:
-        """(N, feature_length): the embedding, its parts above an image's level (N,) set to zero."""
+        """Return the embeddings (N, feature_length), their parts above an image's level (N,) set to zero."""
         network, masks = self.network, self.masks
         pooled = network.backbone(images) if masks is None else masks(network.backbone, images, levels)
-        embedding: Tensor = network.normalisation(network.reduction(pooled))
+        embedding = network.features(pooled)
         return embedding * self.live[levels].to(embedding.dtype)
 
 
 def squared_distances(query: Tensor, gallery: Tensor) -> Tensor:
-    """Squared Euclidean distance of every pair: (Q, D), (G, D) -> (Q, G) float32, at least 0."""
+    """Return the squared Euclidean distance of every pair: (Q, D), (G, D) -> (Q, G) float32, at least 0."""
     query, gallery = query.float(), gallery.float()
     centre = gallery.mean(dim=0)  # moving both changes no distance but loses fewer digits in the product
     query, gallery = query - centre, gallery - centre

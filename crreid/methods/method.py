@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ class Player:
 
     Attributes:
         groups: Parameter groups, each from `parameter_group`.
-        optimizer: `sgd` as the schedule says, or `adam` at the schedule's rate times the groups' scales, without weight
-            decay.
+        optimizer: `sgd` as the schedule says, or `adam` at the schedule's learning rate times the groups' scales,
+            without weight decay.
     """
 
     groups: list[dict[str, Any]]
@@ -36,14 +36,14 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def players(self) -> dict[str, Player]:
-        """Who is optimised.
+        """Return what is optimised, by name.
 
         Most methods have one player; adversarial ones have several, which take their steps in this order.
         """
 
     @abstractmethod
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """Weighted loss terms of one player for a batch, scalars; the player minimises their sum.
+    def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
+        """Return the weighted loss terms of one player for a batch, scalars; the player minimises their sum.
 
         Nothing here may wait for the device (`item`, a branch on a tensor, an index by a mask): on a GPU the whole step
         is recorded once and replayed.
@@ -51,86 +51,91 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Descriptors (N, D) of images whose rates (N,) are known, in evaluation mode."""
+        """Return descriptors (N, D) of images whose downsampling rates (N,) are known, in evaluation mode."""
 
     def backbones(self) -> tuple[nn.Module, ...]:
         """Return the parts that pretrained weights go into, the same into each; none by default."""
         return ()
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Told before each epoch, 0 the first; a method that trains in phases may freeze and free parameters here."""
+        """Prepare an epoch, 0 the first; a method that trains in phases may freeze and free parameters here."""
 
     def restore(self, images: Tensor) -> Tensor | None:
-        """Restored images (N, 3, H, W), or None for a method that restores nothing."""
+        """Return restored images (N, 3, H, W), or None for a method that restores nothing."""
         return None
 
     def parts(self) -> dict[str, slice]:
-        """Named parts of the descriptor that can be tested alone; none by default."""
+        """Return named parts of the descriptor that can be evaluated alone; none by default."""
         return {}
 
     def distances(self, query: Tensor, gallery: Tensor, query_rates: Tensor) -> Tensor:
-        """Distances (Q, G) between descriptors (Q, D) and (G, D); by default one minus the cosine."""
+        """Return distances (Q, G) between descriptors (Q, D) and (G, D); by default one minus the cosine."""
         return cosine_distances(query, gallery)
 
     def trained_state(self) -> dict[str, Tensor]:
-        """All that training changes; a frozen teacher is left out."""
-        return self.state_dict()
+        """Return all tensors that training changes, without a frozen teacher's."""
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("teacher.")}
 
     def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Undoes `trained_state`."""
-        self.load_state_dict(state)
+        """Load a state saved by `trained_state`; a teacher stays as it is."""
+        teacher = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
+        self.load_state_dict(state | teacher)
 
 
 class GuidedMethod(Method):
     """A method beside a trained network `teacher` that never changes: no gradients, no moving statistics, not saved."""
 
     def __init__(self, teacher: nn.Module | None) -> None:
-        """Freezes the teacher; None where the settings need none."""
+        """Freeze the teacher; None where the settings need none."""
         super().__init__()
         self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Sets the mode of everything but the teacher."""
+        """Set the mode of everything but the teacher."""
         super().train(mode)
         if self.teacher is not None:
             self.teacher.eval()
         return self
 
-    def trained_state(self) -> dict[str, Tensor]:
-        """Everything but the teacher."""
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("teacher.")}
 
-    def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Loads everything but the teacher, which stays."""
-        teacher = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("teacher.")}
-        self.load_state_dict(state | teacher)
-
-
-class MethodSettings(Protocol):
-    """Frozen settings of a method; they name it and build it."""
+@dataclass(frozen=True, kw_only=True)
+class MethodSettings(ABC):
+    """Frozen settings of a method; they name it and build it. Without a field `network` it has no backbone."""
 
     @property
+    @abstractmethod
     def title(self) -> str:
-        """How tables call it."""
-        ...
+        """Return its name in tables."""
 
+    @abstractmethod
     def build(self, identities: int, teacher: Method | None = None) -> Method:
-        """Networks with fresh weights from torch's global generator, for so many training identities."""
-        ...
+        """Return networks with fresh weights from torch's global generator, for so many training identities."""
 
     @property
     def backbone_name(self) -> str:
-        """The backbone's name in timm, by which it knows pretrained weights."""
-        ...
+        """Return the backbone's name in timm, by which it knows pretrained weights; empty for none."""
+        network = getattr(self, "network", None)
+        return "" if network is None else str(network.backbone)
+
+    @property
+    def runs_on(self) -> str:
+        """Return the networks that run, whatever the row is called, e.g. `VDSR-CA (depth 4) + resnet18`."""
+        parts = (getattr(self, field, None) for field in ("restoration", "network"))
+        return " + ".join(part.runs_on for part in parts if part is not None)
 
 
 def parameter_group(module: nn.Module, learning_rate_scale: float = 1.0) -> dict[str, Any]:
-    """The trainable parameters of a module, learning at the schedule's rate times a scale."""
+    """Return the trainable parameters of a module, to learn at the schedule's learning rate times a scale."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return {"params": parameters, "learning_rate_scale": learning_rate_scale}
 
 
 def cosine_distances(query: Tensor, gallery: Tensor) -> Tensor:
-    """1 - cosine similarity of every pair: (Q, D), (G, D) -> (Q, G) float32 in [0, 2]."""
+    """Return 1 - cosine similarity of every pair: (Q, D), (G, D) -> (Q, G) float32 in [0, 2].
+
+    Example:
+        >>> cosine_distances(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))
+        tensor([[0., 1., 2.]])
+    """
     query, gallery = (torch.nn.functional.normalize(features.float(), dim=1) for features in (query, gallery))
     return (query @ gallery.T).neg_().add_(1)  # in place: the matrix is large

@@ -1,4 +1,4 @@
-"""PS-HRNet: restore, describe at four resolutions, and follow a twin that saw the sharp image.
+"""PS-HRNet: restore, describe at four resolutions, and follow a twin that saw the high-resolution image.
 
 Source: Zhang et al., "Deep High-Resolution Representation Learning for Cross-Resolution Person Re-identification",
 arXiv 2105.11722.
@@ -27,7 +27,7 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.pseudo_siamese import MEMBERS, PAPER_MEMBERS, pseudo_siamese_loss
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import sequence_triplet
-from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
+from crreid.methods.method import GuidedMethod, Method, MethodSettings, Player, parameter_group
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
 
@@ -39,7 +39,7 @@ class IdentityLoss:
     """L_ID, Eq. 10: cross entropy with label smoothing (Eq. 8, 9) plus batch-hard triplets on Seq1 to Seq5 (Eq. 7).
 
     Attributes:
-        cross_entropy_weight: lambda_CE, both sources (the release of phase 1 alone uses 1).
+        cross_entropy_weight: lambda_CE in both sources (the release of phase 1 alone uses 1).
         triplet_weight: lambda_BH, on the sum over the sequences.
         margin: m in Eq. 7. Release 0.3, paper 0.1.
         smoothing: epsilon in Eq. 9.
@@ -52,15 +52,15 @@ class IdentityLoss:
     smoothing: float = 0.1
 
     def terms(self, output: HRNetReIDOutput, labels: Tensor) -> dict[str, Tensor]:
-        """Weighted terms `ce` and `triplet`, scalars, for the output of N images and their labels (N,)."""
+        """Return the weighted terms `ce` and `triplet`, scalars, for the output of N images and their labels (N,)."""
         cross_entropy = label_smoothing_cross_entropy(output.logits, labels, self.smoothing)
         triplet = sequence_triplet(output.sequences, labels, self.margin)
         return {"ce": self.cross_entropy_weight * cross_entropy, "triplet": self.triplet_weight * triplet}
 
 
 @dataclass(frozen=True, kw_only=True)
-class HRNetReIDHighSettings:
-    """Phase 1: HRNet-ReID-H, trained on high-resolution images. Tested as it is, it is the row "teacher alone".
+class HRNetReIDHighSettings(MethodSettings):
+    """Phase 1: HRNet-ReID-H, trained on high-resolution images. Evaluated as it is, it is the row "teacher alone".
 
     Attributes:
         network: The architecture.
@@ -73,24 +73,19 @@ class HRNetReIDHighSettings:
 
     @property
     def title(self) -> str:
-        """As Table II would call it."""
+        """Return the name of the row beside Table II."""
         return "HRNet-ReID-H alone"
 
     def build(self, identities: int, teacher: Method | None = None) -> HRNetReIDHigh:
-        """Fresh networks; `teacher` is not used."""
+        """Return a fresh network; `teacher` is not used."""
         return HRNetReIDHigh(self, identities)
-
-    @property
-    def backbone_name(self) -> str:
-        """The HRNet's name in timm."""
-        return self.network.backbone
 
 
 class HRNetReIDHigh(Method):
-    """HRNet-ReID on sharp images."""
+    """HRNet-ReID on high-resolution images."""
 
     def __init__(self, settings: HRNetReIDHighSettings, identities: int) -> None:
-        """Builds the network for so many training identities."""
+        """Build the network for so many training identities."""
         super().__init__()
         self.settings = settings
         self.network = HRNetReID(settings.network, identities)
@@ -100,31 +95,31 @@ class HRNetReIDHigh(Method):
         return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
-        """One player, one group."""
+        """Return one player with one group."""
         return {"network": Player(groups=[parameter_group(self.network)])}
 
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """L_ID on the high-resolution images."""
+    def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
+        """Return the terms of L_ID on the high-resolution images."""
         return self.settings.identity.terms(self.network(batch.high), batch.labels)
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Seq5 and l_f: (N, 6656)."""
+        """Return Seq5 and l_f: (N, 6656)."""
         return self.network.embed(images)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PSHRNetSettings:
+class PSHRNetSettings(MethodSettings):
     """Phase 2: VDSR-CA and HRNet-ReID-L on low-resolution images, guided by a frozen HRNet-ReID-H.
 
     Attributes:
         network: Architecture of HRNet-ReID-L; the teacher's must be the same.
-        restoration: VDSR-CA; None feeds the enlarged low-resolution image to the network (row ID).
+        restoration: VDSR-CA; None feeds the upsampled low-resolution image to the network (row ID).
         identity: L_ID, on HRNet-ReID-L only.
         restoration_weight: lambda_SR.
         pseudo_siamese_weight: lambda_PS; 0 needs no teacher.
         members: C in Eq. 11. Paper's best row: Seq1, Seq4, Seq5, logits; the release: all six.
-        restoration_learning_rate_scale: Of VDSR-CA against the schedule's rate. The release ends up with 1 (its loop
-            writes one rate to all groups), the paper says 0.1.
+        restoration_learning_rate_scale: Learning rate of VDSR-CA in multiples of the schedule's. The release ends up
+            with 1 (its loop writes one learning rate to all groups), the paper says 0.1.
     """
 
     tag: ClassVar[str] = "PSHRNet"
@@ -143,33 +138,39 @@ class PSHRNetSettings:
 
     @property
     def title(self) -> str:
-        """As Table II calls the row."""
+        """Return the row's name in Table II."""
         parts = ["SR"] * (self.restoration is not None) + ["ID"] + ["PS"] * (self.pseudo_siamese_weight > 0)
         return "+".join(parts)
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a trained HRNet-ReID-H is part of the run."""
+        """Tell whether a trained HRNet-ReID-H is part of the run."""
         return self.pseudo_siamese_weight > 0
 
     def build(self, identities: int, teacher: Method | None = None) -> PSHRNet:
-        """Fresh student networks around a trained teacher."""
+        """Return fresh student networks beside a trained teacher."""
         if self.needs_teacher and not isinstance(teacher, HRNetReIDHigh):
             raise InputError(f"PS-HRNet's row {self.title} needs a trained HRNet-ReID-H as teacher")
         network = teacher.network if isinstance(teacher, HRNetReIDHigh) and self.needs_teacher else None
         return PSHRNet(self, identities, network)
 
-    @property
-    def backbone_name(self) -> str:
-        """The HRNet's name in timm."""
-        return self.network.backbone
-
 
 class PSHRNet(GuidedMethod):
-    """VDSR-CA, HRNet-ReID-L and the frozen twin."""
+    """VDSR-CA, HRNet-ReID-L and the frozen twin.
+
+    Example:
+        >>> small = HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=(("width", 8), ("blocks", 1)))
+        >>> teacher = HRNetReIDHighSettings(network=small).build(identities=2)
+        >>> settings = PSHRNetSettings(network=small, restoration=VDSRSettings(depth=3, width=8))
+        >>> method, images, labels = settings.build(2, teacher), torch.randn(4, 3, 64, 32), torch.tensor([0, 0, 1, 1])
+        >>> sorted(method.losses(PairBatch(high=images, low=images, labels=labels, rates=torch.ones(4))))
+        ['ce', 'ps', 'sr', 'triplet']
+        >>> method.eval().embed(images, torch.ones(4)).shape
+        torch.Size([4, 6656])
+    """
 
     def __init__(self, settings: PSHRNetSettings, identities: int, teacher: HRNetReID | None) -> None:
-        """Builds the student for so many training identities around a trained teacher (or none)."""
+        """Build the student for so many training identities beside a trained teacher (or none)."""
         super().__init__(teacher)
         self.settings = settings
         self.restoration = None if settings.restoration is None else VDSR(settings.restoration)
@@ -180,14 +181,14 @@ class PSHRNet(GuidedMethod):
         return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
-        """One player: the network, and the restoration module at its own rate."""
+        """Return one player: the network, and the restoration module at its own learning rate."""
         groups = [parameter_group(self.network)]
         if self.restoration is not None:
             groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
         return {"network": Player(groups=groups)}
 
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """The terms of Eq. 12: `ce`, `triplet`, and as the settings say `sr` and `ps`."""
+    def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
+        """Return the terms of Eq. 12: `ce`, `triplet`, and as the settings say `sr` and `ps`."""
         settings = self.settings
         images, terms = batch.low, dict[str, Tensor]()
         if self.restoration is not None:
@@ -203,10 +204,10 @@ class PSHRNet(GuidedMethod):
         return terms
 
     def restore(self, images: Tensor) -> Tensor | None:
-        """VDSR-CA's output, (N, 3, H, W)."""
+        """Return VDSR-CA's output, (N, 3, H, W)."""
         return None if self.restoration is None else self.restoration(images).float()
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Seq5 and l_f of the restored image, whatever its rate: (N, 6656). Gallery images pass VDSR-CA too."""
+        """Return Seq5 and l_f of the restored image, whatever its rate: (N, 6656). Gallery images pass VDSR-CA too."""
         restored = images if self.restoration is None else self.restoration(images)
         return self.network.embed(restored)

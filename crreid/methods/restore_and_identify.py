@@ -2,7 +2,7 @@
 
 Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Table IV (bicubic, SRCNN, VDSR, RCAN, VDSR-CA before ResNet-50), and
 with `restoration=None` the conventional rows of Tables I and VI (ResNet-50, SE-ResNet-50, DenseNet-121, PCB,
-HRNet-W32-C), which see the enlarged low-resolution images as they are.
+HRNet-W32-C), which see the upsampled low-resolution images as they are.
 
 Differs from the paper: it does not print the losses of these rows. Here they are L_ID's cross entropy with label
 smoothing (Eq. 8, 9) and, as `triplet_weight` says, its batch-hard triplets (Eq. 7) on the embedding, plus lambda_SR
@@ -21,7 +21,7 @@ from crreid.data.pairs import PairBatch
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.method import Method, Player, parameter_group
+from crreid.methods.method import Method, MethodSettings, Player, parameter_group
 from crreid.models.common import ClassifierSettings, RestorationSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 
@@ -29,18 +29,18 @@ __all__ = ["RestoreAndIdentifySettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreAndIdentifySettings:
+class RestoreAndIdentifySettings(MethodSettings):
     """Which network identifies, what stands before it, and the weights of the losses.
 
     Attributes:
         network: The classifier.
-        restoration: The module before it; None feeds it the enlarged image.
+        restoration: The module before it; None feeds it the upsampled image.
         cross_entropy_weight: lambda_CE, on the mean over the classifiers where there are several (PCB's stripes).
         triplet_weight: lambda_BH; 0 for networks that are known without a metric loss.
         margin: m in Eq. 7.
         smoothing: epsilon in Eq. 9.
         restoration_weight: lambda_SR.
-        restoration_learning_rate_scale: Of the module against the schedule's rate.
+        restoration_learning_rate_scale: Learning rate of the module in multiples of the schedule's.
     """
 
     tag: ClassVar[str] = "RestoreAndIdentify"
@@ -55,25 +55,20 @@ class RestoreAndIdentifySettings:
 
     @property
     def title(self) -> str:
-        """E.g. `VDSR-CA + ResNet-50`, or the network alone."""
+        """Return e.g. `VDSR-CA + ResNet-50`, or the network alone."""
         parts = [] if self.restoration is None else [self.restoration.title]
         return " + ".join([*parts, self.network.title])
 
     def build(self, identities: int, teacher: Method | None = None) -> RestoreAndIdentify:
-        """Fresh networks; `teacher` is not used."""
+        """Return fresh networks; `teacher` is not used."""
         return RestoreAndIdentify(self, identities)
-
-    @property
-    def backbone_name(self) -> str:
-        """The classifier's backbone in timm."""
-        return self.network.backbone
 
 
 class RestoreAndIdentify(Method):
     """Restoration module and classifier."""
 
     def __init__(self, settings: RestoreAndIdentifySettings, identities: int) -> None:
-        """Builds both for so many training identities."""
+        """Build both for so many training identities."""
         super().__init__()
         self.settings = settings
         self.restoration = None if settings.restoration is None else settings.restoration.build()
@@ -84,15 +79,15 @@ class RestoreAndIdentify(Method):
         return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
-        """One player: the network, and the module (where it has weights) at its own rate."""
+        """Return one player: the network, and the module (where it has weights) at its own learning rate."""
         groups = [parameter_group(self.network)]
         if self._learns_to_restore():
             assert self.restoration is not None
             groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
         return {"network": Player(groups=groups)}
 
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """The terms `ce`, and as the settings say `triplet` and `sr`."""
+    def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
+        """Return the terms `ce`, and as the settings say `triplet` and `sr`."""
         settings, images, terms = self.settings, batch.low, dict[str, Tensor]()
         if self.restoration is not None:
             images = self.restoration(batch.low)
@@ -107,11 +102,11 @@ class RestoreAndIdentify(Method):
         return terms
 
     def restore(self, images: Tensor) -> Tensor | None:
-        """The module's output, (N, 3, H, W)."""
+        """Return the module's output, (N, 3, H, W)."""
         return None if self.restoration is None else self.restoration(images).float()
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """The classifier's descriptor of the restored image, whatever its rate; gallery images are restored too."""
+        """Return the classifier's descriptor of the restored image, whatever its rate; the gallery is restored too."""
         return self.network.embed(images if self.restoration is None else self.restoration(images))
 
     def _learns_to_restore(self) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.losses.restoration import restoration_loss
-from crreid.methods.method import GuidedMethod, Method, Player, parameter_group
+from crreid.methods.method import GuidedMethod, Method, MethodSettings, Player, parameter_group
 from crreid.methods.ps_hrnet import HRNetReIDHigh
 from crreid.models.common import RestorationSettings
 from crreid.models.hrnet_reid import HRNetReID
@@ -26,7 +26,7 @@ __all__ = ["SoloRestorationSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoloRestorationSettings:
+class SoloRestorationSettings(MethodSettings):
     """Which module learns alone.
 
     Attributes:
@@ -38,44 +38,39 @@ class SoloRestorationSettings:
 
     @property
     def title(self) -> str:
-        """E.g. `VDSR-CA alone`."""
+        """Return e.g. `VDSR-CA alone`."""
         return f"{self.restoration.title} alone"
 
     def build(self, identities: int, teacher: Method | None = None) -> SoloRestoration:
-        """A fresh module before a trained HRNet-ReID-H."""
+        """Return a fresh module before a trained HRNet-ReID-H."""
         if not isinstance(teacher, HRNetReIDHigh):
             raise InputError(f"{self.title} needs a trained HRNet-ReID-H to describe its images")
         return SoloRestoration(self, teacher.network)
-
-    @property
-    def backbone_name(self) -> str:
-        """There is no backbone of its own."""
-        return ""
 
 
 class SoloRestoration(GuidedMethod):
     """The module, and the frozen network that describes what it restores."""
 
     def __init__(self, settings: SoloRestorationSettings, teacher: HRNetReID) -> None:
-        """Builds the module."""
+        """Build the module."""
         super().__init__(teacher)
         self.settings = settings
         self.restoration = settings.restoration.build()
 
     def players(self) -> dict[str, Player]:
-        """One player, the module."""
+        """Return one player, the module."""
         return {"restoration": Player(groups=[parameter_group(self.restoration)])}
 
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        """L_SR, Eq. 5, unweighted."""
+    def losses(self, batch: PairBatch, player: str = "restoration") -> dict[str, Tensor]:
+        """Return L_SR, Eq. 5, unweighted."""
         return {"sr": restoration_loss(self.restoration(batch.low), batch.high)}
 
     def restore(self, images: Tensor) -> Tensor | None:
-        """The module's output, (N, 3, H, W)."""
+        """Return the module's output, (N, 3, H, W)."""
         restored: Tensor = self.restoration(images)
         return restored.float()
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """HRNet-ReID-H's descriptor of the restored image: (N, 6656)."""
+        """Return HRNet-ReID-H's descriptor of the restored image: (N, 6656)."""
         assert isinstance(self.teacher, HRNetReID)
         return self.teacher.embed(self.restoration(images))

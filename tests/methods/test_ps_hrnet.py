@@ -7,7 +7,6 @@ import torch
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
-from crreid.methods.method import cosine_distances
 from crreid.methods.ps_hrnet import HRNetReIDHigh, HRNetReIDHighSettings, IdentityLoss, PSHRNet, PSHRNetSettings
 from crreid.models.hrnet_reid import HRNetReIDOutput, HRNetReIDSettings
 from crreid.models.vdsr import VDSRSettings
@@ -196,21 +195,6 @@ def test_bad_members_are_refused(members: tuple[str, ...]) -> None:
         replace(FULL, members=members)
 
 
-def test_cosine_distances_equal_a_loop() -> None:
-    generator = np.random.default_rng(0)
-    query, gallery = generator.normal(size=(4, 7)), generator.normal(size=(5, 7))
-    expected = np.empty((4, 5))
-    for i, one in enumerate(query):
-        for j, other in enumerate(gallery):
-            expected[i, j] = 1 - one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
-    found = cosine_distances(torch.tensor(query), torch.tensor(gallery))
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
-    scaled = cosine_distances(torch.tensor(query * 3), torch.tensor(gallery * 0.1))
-    torch.testing.assert_close(scaled, found)
-    assert cosine_distances(torch.tensor([[1.0, 0]]), torch.tensor([[2.0, 0], [0, 1], [-1, 0]])).tolist() == [[0, 1, 2]]
-
-
 @pytest.mark.parametrize("title", ROWS)
 def test_descriptors(title: str, batch: PairBatch) -> None:
     method = build(ROWS[title]).eval()
@@ -279,7 +263,6 @@ def test_pretrained_weights_go_into_the_students_backbone() -> None:
     method, teacher = build(), build_teacher()
     assert method.backbones() == (method.network.backbone,)
     assert teacher.backbones() == (teacher.network.backbone,)
-    assert FULL.backbone_name == HIGH.backbone_name == "hrnet_w18_small"
 
 
 def test_equal_seeds_give_equal_networks() -> None:
