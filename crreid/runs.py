@@ -154,7 +154,7 @@ class Workspace:
         return self.folder(run) / "training.json"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedRun:
     """A trained method in evaluation mode on `device`, the data it was trained for, and how that went, where it was.
 

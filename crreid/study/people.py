@@ -6,6 +6,7 @@ Each function returns the arguments of `crreid.figures.images.images` that it kn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,28 +47,30 @@ def typical_queries(result: TrainedRun, count: int) -> list[int]:
     distances, labels = _distances(result)
     positions = match_positions(distances, labels)
     ordered = sorted((found[0], query) for query, found in enumerate(positions) if len(found))
-    return [ordered[int((place + 0.5) / count * len(ordered))][1] for place in range(min(count, len(ordered)))]
+    count = min(count, len(ordered))
+    return [ordered[int((place + 0.5) / count * len(ordered))][1] for place in range(count)]
 
 
 def ranked_lists(result: TrainedRun, queries: Sequence[int], *, length: int = 10) -> dict[str, Any]:
-    """Return a row per query: as the network sees it, as it restores it (if so), and the nearest gallery images."""
+    """Return a row per query: as the network sees it, its original, which it does not see, and the nearest images.
+
+    The labels tell the query's downsampling rate and the rank of its first correct match.
+    """
     data, run = result.data, result.run
     distances, labels = _distances(result)
-    found = rank_lists(distances, labels, length=length)
+    found, positions = rank_lists(distances, labels, length=length), match_positions(distances, labels)
     grid, frames, texts = [], [], []
     for query in queries:
         path, rate = data.query.rows[["path", "rate"]].iloc[query]
-        low = degrade(data.pixels.read(path), rate, run.size, data.query.degradation)
+        original = data.pixels.read(path)
         mine = found[found["query"] == query]
         nearest = [data.pixels.read(data.gallery.rows["path"].iloc[place]) for place in mine["gallery"]]
-        missing = length - len(nearest)
-        grid.append([low, _restored(result, low), None, *nearest, *[None] * missing])
-        frames.append([None, None, None, *mine["correct"].tolist(), *[None] * missing])
-        texts.append(f"rate {rate:g}")
-    heads = ["query", "restored", "", *map(str, range(1, length + 1))]
-    if all(line[1] is None for line in grid):  # the method restores nothing
-        grid, frames = ([[line[0], *line[2:]] for line in lines] for lines in (grid, frames))
-        heads.remove("restored")
+        missing: list[Any] = [None] * (length - len(nearest))
+        grid.append([degrade(original, rate, run.size, data.query.degradation), original, None, *nearest, *missing])
+        frames.append([None, None, None, *mine["correct"].tolist(), *missing])
+        first = f"first ✓ at {positions[query][0] + 1}" if len(positions[query]) else "no ✓"
+        texts.append(f"rate {rate:g}\n{first}")
+    heads = ["query", "original", "", *map(str, range(1, length + 1))]
     return {"rows": grid, "columns": heads, "labels": texts, "frames": frames}
 
 
@@ -98,6 +101,7 @@ def restored_images(
     return {"rows": grid, "columns": ["input", *results, "ground truth"], "labels": labels, "captions": captions}
 
 
+@lru_cache(maxsize=1)  # all images are embedded for it, and a notebook asks more than once
 def _distances(result: TrainedRun) -> tuple[Distances, RetrievalLabels]:
     data, run = result.data, result.run
     options: dict[str, Any] = {"size": run.size, "device": result.device, "precision": run.schedule.precision}

@@ -188,6 +188,7 @@ def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.Data
     for row, of_row in records.items():
         for record in of_row:
             run, tested = study.run_of(record), record.provenance["evaluation"]
+            begun = [each["started"] for each in (tested, *record.provenance["training"]) if each["started"]]
             lines.append(
                 {
                     "row": row,
@@ -197,7 +198,7 @@ def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.Data
                     "start": record.provenance["start"],
                     "data": record_data_note(record, run, study.workspace),
                     "training minutes": record.training_seconds / 60,
-                    "measured": tested["started"][:10],
+                    "measured": begun[0][:10] if begun else "unknown",
                     "device": tested["device"],
                     "commit": (tested["commit"][:10] or "no checkout") + " + changes" * bool(tested["dirty"]),
                 }

@@ -167,6 +167,8 @@ def test_the_last_cell_checks_what_was_written():
         study.check()
     study.table(pd.DataFrame({"row": ["a"], "rank-1": [1.0]}))
     assert study.check().to_numpy().tolist() == [["curve.png", "A curve"], [f"{ITEM}.csv", "Table II: the losses"]]
+    study.table(pd.DataFrame({"A": [], "B": []}), "table2_differences")  # of one row there are none
+    assert len(study.check()) == 3
     (study.folder / "curve.png").write_bytes(b"")
     with pytest.raises(AssertionError, match=r"curve\.png is empty"):
         study.check()
