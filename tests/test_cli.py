@@ -1,16 +1,33 @@
 """The commands of the README and what they say to bad input."""
 
+import json
 import subprocess
 import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from crreid.cli import _absolute_weights, main
+from crreid import cli
+from crreid.cli import main
+from crreid.data.datasets import DATASETS
+from crreid.errors import InputError, did_you_mean
+from crreid.profiles import PROFILE_NAMES
+from crreid.rows import ITEMS
 
 MLR = ["data", "mlr", "market-1501", "--root", "ROOT", "--out", "OUT"]
 FOLDERS = {"bounding_box_train": (2, 7, 10), "bounding_box_test": (1, 3, 4), "query": (1, 3, 4)}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """The command line sets these for its notebooks."""
+    monkeypatch.setenv("CRREID_DEVICE", "cpu")
+    monkeypatch.setenv("CRREID_RESULTS", "")
 
 
 @pytest.fixture
@@ -49,20 +66,26 @@ def test_describe_and_mlr_of_market(market, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["data", "describe", "marker-1501"], "market-1501"),
+        (
+            ["studdy"],
+            "there is no command 'studdy'; expected one of data describe, data mlr, run, study, bench; did you",
+        ),
+        (["data", "describ", "synthetic"], "did you mean 'data describe'?"),
+        (["data", "describe", "marker-1501"], "did you mean 'market-1501'?"),
         (["data", "describe", "market-1501", "--root", "nowhere"], "nowhere"),
         ([*MLR, "--camera", "9"], "no camera 9; its cameras are 1, 2, 3"),
         ([*MLR, "--rates", "0"], "rates must be numbers of at least 1"),
-        (["train", "--row", "PS"], "unknown row 'PS'; expected one of HRNet-ReID-H alone, ID"),
-        (["train", "--profile", "huge"], "unknown profile 'huge'"),
-        (["train", "--dataset", "mlr-nothing"], "unknown data set 'mlr-nothing'"),
-        (["train", "--weights", "nowhere.pth"], "nowhere.pth"),
+        (
+            ["run", "table2_loss_ablation", "--rows", "PS"],
+            "there is no row 'PS'; expected one of HRNet-ReID-H alone, ID",
+        ),
+        (["run", "--dataset", "mlr-nothing"], "there is no data set 'mlr-nothing'; expected one of synthetic"),
+        (["run", "--weights", "nowhere.pth"], "nowhere.pth"),
+        (["run", "--seeds", "-1"], "seeds must be whole numbers of at least 0"),
+        (["run", "table99"], "there is no table 'table99'; expected one of 00_start_here"),
         (["study", "--jobs", "0"], "jobs must be at least 1, not 0"),
-        (["study", "--list", "--profile", "huge"], "unknown profile 'huge'"),
-        (["study", "--only", "table99"], "no notebook 'table99'"),
-        (["study", "--only", "table1_state_of_the_art", "--rows", "PS"], "no row 'PS'; expected some of ResNet-50"),
-        (["study", "--only", "table5_pooling", "--rows", "AAP"], "table5_pooling.ipynb has no parameter 'rows'"),
-        (["measure", "--only", "table5_pooling", "--rows", "AMP", "aap"], "no row 'aap'; expected some of AAP"),
+        (["study", "tabel2"], "did you mean 'table2_loss_ablation'?"),
+        (["study", "table5_pooling", "--rows", "aap"], "there is no row 'aap'; expected one of AAP, AMP, AAP+AMP; did"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message, market, tmp_path, capsys):
@@ -77,33 +100,46 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, market, tmp_
     assert not out.exists()
 
 
-def test_list_says_what_is_missing_and_runs_nothing(tmp_path, capsys):
-    only = ["--only", "table2_loss_ablation", "--profile", "smoke"]
-    main(["study", "--list", *only, "--results-dir", str(tmp_path), "--device", "cpu"])
-    output = capsys.readouterr().out
-    assert "the tables name 4 runs, 4 of them distinct; 0 are on record, 4 are missing" in output
-    assert output.count(" missing   ") == 4
-    assert not (tmp_path / "records").exists()
-    assert not (tmp_path / "README.md").exists()
+def test_help_names_commands_tables_profiles_and_data_sets(capsys):
+    for arguments in ([], ["--help"], ["-h"], ["data", "--help"]):
+        main(arguments)
+        text = capsys.readouterr().out
+        for name in (*cli.COMMANDS, *ITEMS, *PROFILE_NAMES, *DATASETS):
+            assert name in text
+    assert "Train and evaluate rows of tables" in text
 
 
-def test_list_names_the_chosen_rows_only(tmp_path, capsys):
-    only = ["--only", "table2_loss_ablation", "--rows", "ID", "SR+ID", "--profile", "smoke"]
-    main(["study", "--list", *only, "--results-dir", str(tmp_path), "--device", "cpu"])
-    assert "the tables name 2 runs" in capsys.readouterr().out
+def test_names_that_help_knows_by_heart_are_those_that_there_are():
+    assert get_args(cli.PROFILES) == PROFILE_NAMES
+    assert tuple(DATASETS) == cli.DATASETS
+    assert set(cli._notebooks()) == set(ITEMS)
 
 
-def test_paths_of_weights_become_absolute(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert _absolute_weights("random") == "random"
-    assert _absolute_weights("a=b.pth") == str(tmp_path / "a=b.pth")
-    assert _absolute_weights("resnet50=w.pth, timm") == f"resnet50={tmp_path / 'w.pth'},timm"
-    assert _absolute_weights("lpips=a.pth") == f"lpips={tmp_path / 'a.pth'}"
+def test_version(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"crreid {version('crreid')}\n"
 
 
-def test_no_arguments_list_the_commands(capsys):
-    main([])
-    assert "crreid study" in capsys.readouterr().out
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["stdy"], ["study", "tabel2"], ["run", "--sed"]])
+def test_help_and_typos_import_nothing_heavy(arguments):
+    code = f"""
+import sys
+from crreid.cli import main
+try:
+    main({arguments})
+except SystemExit:
+    pass
+print("heavy:", *{{"torch", "numpy", "pandas", "timm", "matplotlib", "papermill"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1].strip() == "heavy:"
+
+
+def test_interruption_is_one_line():
+    code = "from crreid import cli\ndef stop(*_): raise KeyboardInterrupt\ncli._open = stop\ncli.main(['run'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "crreid: interrupted; the next call continues where this one stopped\n"
 
 
 def test_the_module_is_the_command():
@@ -112,13 +148,59 @@ def test_the_module_is_the_command():
     assert done.stderr.startswith("crreid: ")
 
 
-def test_training_and_benchmark_need_no_packages_of_notebooks(tmp_path):
+def test_list_runs_nothing(tmp_path, capsys):
+    for command in ("run", "study"):
+        main([command, "table2_loss_ablation", "--list", "--profile", "smoke", "--results-dir", str(tmp_path)])
+        output = capsys.readouterr().out
+        assert output.count("missing") == 5
+        assert "4 runs, 0 recorded, 4 missing" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_leaves_records_and_counts_what_it_did(tmp_path, capsys):
+    options = ["--profile", "smoke", "--results-dir", str(tmp_path), "--device", "cpu"]
+    main(["run", "table2_loss_ablation", "--rows", "HRNet-ReID-H alone", *options])
+    output = capsys.readouterr().out
+    assert "HRNet-ReID-H alone (seed 0): rank-1 " in output
+    assert "1 runs measured, 0 runs failed, 0 runs left for want of time" in output
+    (record,) = (tmp_path / "records").iterdir()
+    main(["run", "table2_loss_ablation", "--rows", "HRNet-ReID-H alone", *options])
+    assert "0 runs measured" in (output := capsys.readouterr().out)
+    assert "1 recorded before" in output
+    before = json.loads(record.read_text())
+    time.sleep(1)  # its provenance counts seconds
+    main(["run", "table2_loss_ablation", "--rows", "HRNet-ReID-H alone", "--force", *options])
+    after = json.loads(record.read_text())
+    assert after["provenance"]["evaluation"]["started"] > before["provenance"]["evaluation"]["started"]
+    assert after["scores"] == before["scores"]
+
+
+def test_paths_become_absolute_for_notebooks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def weights(text):
+        return cli._parameters(cli.Choice(weights=text))["weights"]
+
+    assert weights("random") == "random"
+    assert weights("a=b.pth") == str(tmp_path / "a=b.pth")
+    assert weights("resnet50=w.pth, timm") == f"resnet50={tmp_path / 'w.pth'},timm"
+    assert weights("lpips=a.pth") == f"lpips={tmp_path / 'a.pth'}"
+    assert cli._parameters(cli.Choice(data_root="set.zip"))["data_root"] == str(Path(tmp_path) / "set.zip")
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    assert did_you_mean("b", ["a"]) == "; expected one of a"
+    assert did_you_mean("tabel2", ["table5_pooling", "table2_loss"]).endswith("; did you mean 'table2_loss'?")
+    assert did_you_mean("x", []) == "; expected one of "
+    assert issubclass(InputError, ValueError)
+
+
+def test_training_and_benchmark_need_no_packages_of_notebooks():
     """A machine that only trains, such as one with a GPU, may have none of them."""
     code = """
 import sys
-from pathlib import Path
 
-ABSENT = ("IPython", "papermill", "nbconvert", "nbclient", "nbformat", "jupyterlab", "latex2mathml")
+ABSENT = ("IPython", "papermill", "nbconvert", "nbclient", "nbformat", "jupyterlab", "mistune")
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -127,11 +209,8 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 import crreid.bench.bench, crreid.cli
-from crreid.study.progress import ProgressLine
-ProgressLine(Path(sys.argv[1]))("a line of progress")
-crreid.cli.main(["train", "--row", "none"])
+crreid.cli.main(["run", "table2_loss_ablation", "--rows", "none"])
 """
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "log"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
-    assert done.stdout == "a line of progress\n"
-    assert "unknown row 'none'; expected one of HRNet-ReID-H alone, ID, SR+ID" in done.stderr
+    assert "there is no row 'none'; expected one of HRNet-ReID-H alone, ID, SR+ID" in done.stderr

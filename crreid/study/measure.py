@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tqdm.auto import tqdm
@@ -90,7 +90,8 @@ def measure_all(
     with one_thread(workspace), _bar(waiting, workspace), _workers(at_once) as start:
         while waiting or running:
             while len(running) < at_once and (run := _next_free(waiting, running.values(), workspace)):
-                if of_first(lambda: (durations.seconds(run) or 0) > end - time.monotonic()):  # noqa: B023
+                seconds = durations.seconds(run) or 0
+                if of_first(lambda: seconds > end - time.monotonic()):  # noqa: B023
                     work.left.append(run)
                 elif not _is_recorded(run, workspace, work):  # by another process, meanwhile
                     running[start(run, replace(workspace, wait=False))] = run
@@ -235,10 +236,11 @@ def _workers(at_once: int) -> Iterator[Callable[[Run, Workspace], Future[Record]
 
     def start(run: Run, workspace: Workspace) -> Future[Record]:
         try:
-            return pools[-1].submit(measure, run, workspace)
+            future: Future[Record] = pools[-1].submit(measure, run, workspace)
         except BrokenExecutor:  # a worker was killed, as for want of memory: not the fault of the runs to come
             pools.append(pool())
-            return pools[-1].submit(measure, run, workspace)
+            future = pools[-1].submit(measure, run, workspace)
+        return future
 
     pools = [pool()]
     try:
@@ -280,10 +282,10 @@ def _bar(runs: Sequence[Run], workspace: Workspace) -> Iterator[None]:
         while not ended.wait(POLL_SECONDS):
             bar.update(done() - bar.n)
 
-    ended = threading.Event()
+    ended, open_bar = threading.Event(), cast(Any, tqdm)  # it has no types
     total = sum(run.schedule.epochs for run in trainings.values())
     words = f"training {len(trainings)} network{'s' * (len(trainings) > 1)}"
-    with tqdm(total=total, initial=done(), unit="epoch", desc=words, leave=False) as bar:
+    with open_bar(total=total, initial=done(), unit="epoch", desc=words, leave=False) as bar:
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()
         try:

@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import mistune
 import pandas as pd
 
 from crreid.data.datasets import find_dataset
@@ -68,6 +67,8 @@ def write_pages(results_dir: Path) -> list[str]:
     Returns:
         What cannot be read and was left out, one sentence per notebook.
     """
+    from mistune import create_markdown  # here: machines that only train have no packages of notebooks
+
     contents, sections, problems = [], [], []
     for profile in reversed(PROFILE_NAMES):
         for folder in sorted((results_dir / profile).glob("*/")):
@@ -86,7 +87,7 @@ def write_pages(results_dir: Path) -> list[str]:
     style = files("crreid.study").joinpath("page.css").read_text(encoding="utf8")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f'<title>{TITLE}</title><link rel="icon" href="data:,"><style>\n{style}</style>'
-    body = mistune.create_markdown(escape=False, plugins=["table"])(text)
+    body = create_markdown(escape=False, plugins=["table"])(text)
     page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}</body></html>\n'
     write_atomically(results_dir / "README.md", text.encode())
     write_atomically(results_dir / "index.html", page.encode())

@@ -131,7 +131,11 @@ def run_study(opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: i
     with ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), initializer=end_with_parent, initargs=(os.getpid(),)
     ) as pool:
-        futures = {pool.submit(_execute, study, given[study.item], threads): study for study in opened}
+        folder = notebooks_dir()
+        futures = {
+            pool.submit(_execute, study, str(folder / f"{study.item}.ipynb"), given[study.item], threads): study
+            for study in opened
+        }
         for future in as_completed(futures):
             study, error = futures[future], future.exception()
             took, problem = future.result() if error is None else (0.0, f"{type(error).__name__}: {error}")
@@ -164,26 +168,26 @@ def _key(study: Study) -> str:
     return f"{study.profile.name}/{study.dataset}/{study.item}"
 
 
-def _execute(study: Study, parameters: dict[str, Any], threads: str) -> tuple[float, str]:
+def _execute(study: Study, source: str, parameters: dict[str, Any], threads: str) -> tuple[float, str]:
     """Execute one notebook and publish it: the seconds it took, and one sentence on what went wrong, or nothing.
 
     It works in an empty folder: Python looks for modules in a kernel's working directory first. A notebook that fails
     goes below `runs/failed` and leaves what was published before.
     """
-    from papermill import PapermillExecutionError, execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import execute_notebook
 
     os.environ["OMP_NUM_THREADS"] = threads
     started, problem, target = time.monotonic(), "", study.folder
     with tempfile.TemporaryDirectory() as folder:
         executed, empty = Path(folder) / "executed.ipynb", Path(folder) / "empty"
         empty.mkdir()
-        source = str(notebooks_dir() / f"{study.item}.ipynb")
         options: dict[str, Any] = {"kernel_name": "python3", "progress_bar": False, "start_timeout": 120}
         try:
             execute_notebook(source, str(executed), parameters, cwd=str(empty), **options)
         except PapermillExecutionError as error:
             target = study.workspace.runs_dir / "failed"
-            problem = f"failed, {error.ename}: {error.evalue} (see {target.parent.name}/failed/{study.item}.ipynb)"
+            problem = f"failed, {error.ename}: {error.evalue} (see {target / study.item}.ipynb)"
         notebook = json.loads(executed.read_text(encoding="utf8"))
         publish(notebook, target / f"{study.item}.ipynb", hidden=_machine_paths(study), rows=study.rows)
     return time.monotonic() - started, problem

@@ -225,7 +225,7 @@ def styled(table: pd.DataFrame) -> Styler:
     Ranks, mAP, PSNR, SSIM and LPIPS are compared down their column, as they are printed, where every line has a first
     cell of its own: otherwise lines are no rivals. Equal numbers share a place; one distinct number is no best.
     """
-    style = table.style.hide(axis="index").format(_cell).format_index(escape, axis=1)
+    style = table.style.hide(axis="index").format(_cell).format_index(lambda head: escape(str(head)), axis=1)
     style = style.set_uuid(hashlib.sha256(table.to_csv().encode()).hexdigest()[:8])
     for name in table.columns:
         style = style.apply(lambda column, styles: styles, subset=[name], styles=places(table, name))
@@ -294,12 +294,12 @@ def _text(value: Any, digits: int) -> str:
     if isinstance(value, float | np.floating):
         return "-" if math.isnan(value) else f"{round(float(value), digits) + 0.0:,.{digits}f}"  # no -0.0
     if isinstance(value, int | np.integer):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return f"{int(value):,}" if abs(int(value)) >= 10_000 else str(value)
     return "-" if value is None else str(value)
 
 
-def _cell(text: str) -> str:
-    return re.sub(r"\s*(± ?[\d.]+)", r" <small>\1</small>", escape(text))
+def _cell(text: object) -> str:
+    return re.sub(r"\s*(± ?[\d.]+)", r" <small>\1</small>", escape(str(text)))
 
 
 def _number(text: str) -> float:

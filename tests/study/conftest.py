@@ -1,6 +1,9 @@
 """Records made by hand, whose tables can be worked out by heart."""
 
+import os
+import time
 from dataclasses import replace
+from pathlib import Path
 from zlib import crc32
 
 import pandas as pd
@@ -79,3 +82,30 @@ def record_of():
         return record
 
     return write
+
+
+@pytest.fixture
+def is_running():
+    """Tells whether a process runs; an orphan may stay as a zombie where nobody waits for it."""
+
+    def tell(pid):
+        try:
+            os.kill(pid, 0)
+            return "\tZ" not in Path(f"/proc/{pid}/status").read_text()
+        except (ProcessLookupError, FileNotFoundError):
+            return False
+
+    return tell
+
+
+@pytest.fixture
+def wait_until():
+    """Waits for a condition, at most so many seconds."""
+
+    def wait(condition, seconds):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds} s"
+            time.sleep(0.1)
+
+    return wait

@@ -1,9 +1,7 @@
 """Many runs at once: what they become, in which order, and that they are what they would be one after the other."""
 
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -220,7 +218,7 @@ def test_a_run_that_is_trained_elsewhere_is_not_waited_for(workspace):
     assert not work.records
 
 
-def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+def test_a_process_ends_with_the_one_that_started_it(tmp_path, is_running, wait_until):
     child = "import os, time; from crreid.study.measure import end_with_parent; end_with_parent(os.getppid()); "
     child += f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
@@ -234,23 +232,7 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path):
     wait_until(lambda: not is_running(orphan), 10)
 
 
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat") as stat:  # an orphan may stay as a zombie where nobody waits for it
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-
-
-def wait_until(condition, seconds):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def test_the_bar_counts_epochs_from_the_logs_of_trainings(workspace, monkeypatch):
+def test_the_bar_counts_epochs_from_the_logs_of_trainings(workspace, monkeypatch, wait_until):
     bars = []
 
     class Bar:
