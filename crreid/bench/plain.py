@@ -1,8 +1,9 @@
 """The recipe as anyone would write it: the baseline of every ratio of the benchmark.
 
-Eager, images in NCHW, float32 or, as a setting, autocast; every image read, resized, degraded and augmented by PIL when
-a loader asks for it; channel attention from ready modules; losses read after each step; a full sort of the gallery for
-each query. Losses, batches and augmentation are those of the package, so that its loss curve must be, too.
+Eager, images in NCHW, float32 or, as a setting, autocast; every image read, resized, degraded and augmented by PIL and
+torchvision when a loader asks for it; channel attention from ready modules; losses read after each step; a full sort of
+the gallery for each query. Losses, batches and augmentation are those of the package, so that its loss curve must be,
+too.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+from torchvision.transforms import functional
 
 from crreid.data.augmentation import MEAN, STD
 from crreid.data.degradation import low_resolution_size
@@ -80,14 +82,15 @@ class PlainPairs(Dataset[dict[str, Any]]):
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
         """Return one pair by the names of PairBatch; images (3, H, W) float32, augmented and normalised."""
         row, dataset = key[2], self._dataset
-        image, rate = Image.fromarray(self._read(self._paths[row])), float(dataset.rates[row])
+        original, rate = Image.fromarray(self._read(self._paths[row])), float(dataset.rates[row])
         mirror, top, left = (int(number) for number in dataset.draw(key)[:3])
         height, width = dataset.size
         tensors = []
-        for picture in (_resized(image, dataset.size), _degraded(image, rate, dataset.size)):
-            picture = ImageOps.mirror(picture) if mirror else picture
-            picture = ImageOps.expand(picture, dataset.augmentation.padding)
-            tensors.append(_tensor(picture.crop((left, top, left + width, top + height))))
+        for picture in (_resized(original, dataset.size), _degraded(original, rate, dataset.size)):
+            image = functional.to_tensor(picture)
+            image = functional.pad(functional.hflip(image) if mirror else image, [dataset.augmentation.padding])
+            image = functional.crop(image, top, left, height, width)
+            tensors.append(functional.normalize(image, list(MEAN), list(STD)))
         label = int(dataset.labels[row])
         return {"high": tensors[0], "low": tensors[1], "labels": label, "rates": np.float32(rate)}
 
@@ -101,11 +104,6 @@ def _degraded(image: Image.Image, rate: float, size: tuple[int, int]) -> Image.I
         height, width = low_resolution_size(image.height, image.width, rate)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     return _resized(image, size)
-
-
-def _tensor(image: Image.Image) -> Tensor:
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float() / 255
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iterator[PairBatch]:

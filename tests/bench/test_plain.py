@@ -14,14 +14,13 @@ from crreid.bench.plain import (
     PlainPairs,
     PlainStep,
     _degraded,
-    _tensor,
     on_device,
     plain_scores,
     with_plain_attention,
 )
 from crreid.data.augmentation import Augmentation
 from crreid.data.degradation import Degradation
-from crreid.data.pairs import PairDataset, PairLoader
+from crreid.data.pairs import PairDataset, PairLoader, normalise
 from crreid.data.pixels import PixelCache
 from crreid.data.sampler import IdentitySampler
 from crreid.errors import InputError
@@ -138,7 +137,9 @@ def test_descriptors_are_those_of_the_fast_path(pairs, tmp_path) -> None:
     with_plain_attention(method).eval()
     images = torch.stack(
         [
-            _tensor(_degraded(Image.fromarray(table.source.read(path)), rate, SIZE))
+            normalise(torch.tensor(np.asarray(_degraded(Image.fromarray(table.source.read(path)), rate, SIZE)))[None])[
+                0
+            ]
             for path, rate in table.rows[["path", "rate"]].itertuples(index=False)
         ]
     )
