@@ -32,14 +32,14 @@ DEFAULTS = {
     DataSettings: "128a2a92d6911ff7",
     Degradation: "a3997c24908c73e7",
     EvaluationSettings: "2755487501d2bce1",
-    HRNetReIDHighSettings: "251995695a3c9aee",
-    HRNetReIDSettings: "a841aca6447b3b9a",
+    HRNetReIDHighSettings: "0399a8e88b5b7de9",
+    HRNetReIDSettings: "2be8e5da46b267e8",
     IdentityLoss: "92a75864ff5188e5",
     MLRSettings: "bb4cdbeb47584ee4",
-    PSHRNetSettings: "83ff16456c8e2d11",
+    PSHRNetSettings: "64aadd015812220c",
     Schedule: "04761a590f205662",
     VDSRSettings: "9b5fb49d314a91f0",
-    Run: "499e17f101e01bea",
+    Run: "6a06de67bdedfc24",
 }
 
 

@@ -92,7 +92,7 @@ class PerceptualDistance:
         # the package names torchvision's `features.3.weight` by its slices: `slice2.3.weight`
         places = {name.partition(".")[2]: name for name in body.state_dict()}
         named = {places.get(name.removeprefix("features."), name): tensor for name, tensor in weights.items()}
-        fill_module(body, named, origin=origin, ignore=(), complete=True)
+        fill_module(body, named, origin=origin, complete=True)
         self._network, self._device = network.to(device).eval(), device
 
     @torch.inference_mode()

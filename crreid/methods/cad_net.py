@@ -32,10 +32,10 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.methods.method import Method, MethodSettings, Player, parameter_group
-from crreid.models.common import new_classifier
-from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoderSettings
+from crreid.models.common import start_classifier
+from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoder, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
-from crreid.models.image_decoder import ImageDecoderSettings
+from crreid.models.image_decoder import ImageDecoder, ImageDecoderSettings
 from crreid.numerics import at_least_float32
 
 __all__ = ["CADNet", "CADNetSettings", "cad_net_plus_plus_settings", "rain_settings"]
@@ -165,12 +165,12 @@ class CADNet(Method):
         self.settings = settings
         # rounded first: 0.7 x 10 is a little more than 7
         self.labelled_identities = math.ceil(round(settings.labelled_fraction * identities, 6))
-        self.encoder = settings.encoder.build()
+        self.encoder = CrossResolutionEncoder(settings.encoder)
         recovers = settings.recovery or settings.restoration_weight > 0 or settings.image_adversary_weight > 0
-        self.decoder = settings.decoder.build(self.encoder.channels) if recovers else None
-        self.recovered_encoder = settings.encoder.build() if settings.recovery else None
+        self.decoder = ImageDecoder(settings.decoder, self.encoder.channels) if recovers else None
+        self.recovered_encoder = CrossResolutionEncoder(settings.encoder) if settings.recovery else None
         length = self.encoder.channels[-1] * (2 if settings.recovery else 1)
-        self.classifier = new_classifier(length, self.labelled_identities)
+        self.classifier = start_classifier(nn.Linear(length, self.labelled_identities))
         make, self.feature_discriminators, self.image_discriminator = settings.discriminators, None, None
         if settings.feature_adversary_weight > 0:
             shapes = [(self.encoder.channels[stage], 4 - stage) for stage in settings.adversary_stages]

@@ -34,7 +34,7 @@ from crreid.losses.triplet import batch_hard_triplet
 from crreid.losses.verification import VerificationHead, verification_loss
 from crreid.methods.method import Method, MethodSettings, Player, parameter_group
 from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
-from crreid.models.resolution_masks import ResolutionMaskSettings
+from crreid.models.resolution_masks import ResolutionMasks, ResolutionMaskSettings
 from crreid.numerics import at_least_float32
 
 __all__ = ["LRAR", "LRARSettings", "level_of_rate"]
@@ -139,7 +139,7 @@ class LRAR(Method):
         self.settings = settings
         levels, length = len(settings.rates), settings.network.feature_length
         self.network: PooledClassifier = settings.network.build(identities)
-        self.masks = None if settings.masks is None else settings.masks.build(self.network.backbone, levels)
+        self.masks = None if settings.masks is None else ResolutionMasks(settings.masks, self.network.backbone, levels)
         self.head = VerificationHead(length) if settings.verification_weight > 0 else None
         self.lengths = [
             length * (level + 1) // levels if settings.varying_length else length for level in range(levels)

@@ -1,11 +1,11 @@
-"""Channel attention: one scale a channel, computed from the channels' means.
+"""Channel attention: one scale per channel, computed from the channels' means.
 
 Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Eq. 2-4, after RCAN (Zhang et al., ECCV 2018).
 Differs from the paper: nothing in the equations. The paper gives the "ratio r = 4", its authors' release a bottleneck
 of four channels (a ratio of 16 at width 64); the bottleneck is therefore given here in channels.
 
 The equations, the ReLU that may follow and the gradients of both are one operation here. Written as separate modules
-they made a training step of VDSR-CA a third longer on a processor (bfloat16, 12 x 256 x 128) and kept twice the maps.
+they made a training step of VDSR-CA a third longer on a CPU (bfloat16, 12 x 256 x 128) and kept twice the maps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from crreid.errors import InputError
 from crreid.numerics import without_autocast
 
 __all__ = ["ChannelAttention"]
@@ -28,27 +27,20 @@ class ChannelAttention(nn.Module):
     """Multiplies each channel by a factor between 0 and 1 (Eq. 2): f_c * sigmoid(W_U relu(W_D mean(f)))_c."""
 
     def __init__(self, channels: int, bottleneck: int, *, rectified: bool = False) -> None:
-        """Builds the two 1x1 convolutions W_D and W_U of Eq. 3, both with bias.
+        """Build the two 1x1 convolutions W_D and W_U of Eq. 3, both with bias.
 
         Args:
             channels: Channels C of the maps.
             bottleneck: Channels between W_D and W_U; 4 in the authors' release, C / 4 by the paper's text.
             rectified: Whether a ReLU follows, here within the same operation.
-
-        Raises:
-            InputError: One of them is below 1.
         """
         super().__init__()
-        if channels < 1 or bottleneck < 1:
-            raise InputError(
-                f"channel attention needs at least 1 channel and 1 in between, not {channels}, {bottleneck}"
-            )
         self.rectified = rectified
         self.reduce = nn.Conv2d(channels, bottleneck, kernel_size=1)
         self.expand = nn.Conv2d(bottleneck, channels, kernel_size=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Scales the channels and, if `rectified`, sets what is negative to 0.
+        """Scale the channels and, if `rectified`, set what is negative to 0.
 
         Args:
             maps: (N, C, height, width), any range.
@@ -73,7 +65,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, maps: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor, rectified: bool
     ) -> Tensor:
-        """The result y = x s, rectified or not; s = sigmoid(U h + b_U), h = relu(D m + b_D), m = mean(x)."""
+        """Return y = x s, rectified or not; s = sigmoid(U h + b_U), h = relu(D m + b_D), m = mean(x)."""
         vectors = torch.promote_types(maps.dtype, torch.float32)
         down, down_bias, up, up_bias = (weight.to(vectors) for weight in (down, down_bias, up, up_bias))
         means = _sums(maps) / maps[0, 0].numel()
@@ -90,7 +82,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """From g = dL/dy to the gradients of the maps and the weights.
+        """Return the gradients of the maps and the weights from g = dL/dy.
 
         With p the indicator of y > 0 (1 everywhere without ReLU), a the scores before the sigmoid, P pixels:
 
@@ -115,9 +107,9 @@ class _Attention(torch.autograd.Function):
 
 
 def _sums(maps: Tensor, factors: Tensor | None = None) -> Tensor:
-    """Sums of maps, or of their products with factors, over height and width: (N, C), at least float32.
+    """Return the sums of maps, or of their products with factors, over height and width: (N, C), at least float32.
 
-    On a processor a few images at a time, so that products and conversions to float32 stay in the cache.
+    On a CPU a few images at a time, so that products and conversions to float32 stay in the cache.
     """
     at_once = max(1, _VALUES_IN_CACHE // maps[0].numel()) if maps.device.type == "cpu" else len(maps)
     parts = iter(torch.split(maps, at_once))
@@ -128,9 +120,9 @@ def _sums(maps: Tensor, factors: Tensor | None = None) -> Tensor:
 
 
 def _as_row(vectors: Tensor, maps: Tensor) -> Tensor:
-    """Vectors (N, C) as one row (N, C, 1, width) of maps, in their dtype and layout.
+    """Return vectors (N, C) as one row (N, C, 1, width) of maps, in their dtype and layout.
 
-    Of a single pixel (N, C, 1, 1), a processor's kernels for bfloat16 read one value at a time: up to 16 x slower.
+    Of a single pixel (N, C, 1, 1), a CPU's kernels for bfloat16 read one value at a time: up to 16 x slower.
     """
     layout = torch.channels_last if maps.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     row = vectors.to(maps.dtype)[:, :, None, None].expand(-1, -1, 1, maps.shape[3])

@@ -26,7 +26,7 @@ __all__ = [
     "RestorationSettings",
     "check_images",
     "check_setting",
-    "new_classifier",
+    "start_classifier",
 ]
 
 
@@ -35,7 +35,7 @@ def check_images(name: str, images: Tensor, multiple: int = 1) -> None:
     if images.ndim != 4 or images.shape[1] != 3:
         raise InputError(f"{name} expects images of shape (N, 3, height, width), not {tuple(images.shape)}")
     height, width = images.shape[2:]
-    if height % multiple or width % multiple:
+    if height % multiple or width % multiple or min(height, width) < multiple:
         raise InputError(f"{name} needs height and width in multiples of {multiple} pixels, not {height} x {width}")
 
 
@@ -120,10 +120,10 @@ class Classifier(nn.Module, ABC):
         self.reduction = nn.Linear(length, feature_length)
         self.normalisation = nn.BatchNorm1d(feature_length)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(feature_length, _at_least_one(identities))
+        self.classifier = nn.Linear(feature_length, identities)
         nn.init.kaiming_normal_(self.reduction.weight, mode="fan_out")
         nn.init.zeros_(self.reduction.bias)
-        _start(self.classifier)
+        start_classifier(self.classifier)
 
     def features(self, pooled: Tensor) -> Tensor:
         """Return the embedding (N, feature_length) of pooled maps (N, length), before dropout."""
@@ -136,22 +136,13 @@ class Classifier(nn.Module, ABC):
         return logits
 
 
-def new_classifier(length: int, identities: int) -> nn.Linear:
-    """Return a classifier with weights from N(0, 0.001^2). Raises InputError where there are no identities."""
-    classifier = nn.Linear(length, _at_least_one(identities))
-    _start(classifier)
-    return classifier
-
-
-def _start(classifier: nn.Linear) -> None:
+def start_classifier(classifier: nn.Linear) -> nn.Linear:
+    """Return a classifier with weights drawn from N(0, 0.001^2). Raises InputError where it has no identities."""
+    if classifier.out_features < 1:
+        raise InputError(f"a classifier needs at least one training identity, not {classifier.out_features}")
     nn.init.normal_(classifier.weight, std=0.001)
     nn.init.zeros_(classifier.bias)
-
-
-def _at_least_one(identities: int) -> int:
-    if identities < 1:
-        raise InputError(f"a classifier needs at least one training identity, not {identities}")
-    return identities
+    return classifier
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,10 +39,6 @@ class CrossResolutionEncoderSettings:
         if not timm.is_model(self.backbone):
             raise InputError(f"timm has no backbone {self.backbone!r}; expected a ResNet, e.g. resnet50")
 
-    def build(self) -> CrossResolutionEncoder:
-        """Return the network with random weights."""
-        return CrossResolutionEncoder(self)
-
 
 class CrossResolutionEncoder(nn.Module):
     """Images to the maps of five depths, the last one the feature."""

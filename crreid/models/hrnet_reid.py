@@ -8,8 +8,8 @@ l_c.
 Differs from the paper: Eq. 6 says that branch n is pooled to n x n; the lengths printed beside it, and ours, come
 from the grids 4, 2, 2, 1. The values of lambda_n, which the paper does not print, are those of the authors' release.
 Differs from the authors' release: its student pools branch 2 to 3 x 3, which does not fit its own next layer, so that
-it cannot run. The down-sampling head and the last layer of the ImageNet
-classifier, which the release loads and never uses (8,301,824 parameters), are left out. Backbone from timm.
+it cannot run. The downsampling head and the last layer of the ImageNet classifier, which the release loads and never
+uses (8,301,824 parameters), are left out. Backbone from timm.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from crreid.models.backbone import create_backbone
 from crreid.models.common import BackboneSettings, Classifier, check_images, check_setting
 from crreid.numerics import at_least_float32
 
-__all__ = ["BRANCH_CHANNELS", "POOLINGS", "HRNetReID", "HRNetReIDOutput", "HRNetReIDSettings"]
+__all__ = ["GRIDS", "HRNetReID", "HRNetReIDOutput", "HRNetReIDSettings"]
 
-BRANCH_CHANNELS = (128, 256, 512, 1024)
-"""Channels of the four maps after HRNet's widening blocks; the same for every width of HRNet."""
+GRIDS = (4, 2, 2, 1)
+"""Side of the pooling grid of branch 1 (finest) to 4 (coarsest)."""
 
-POOLINGS = ("average", "maximum", "both")
+SEQUENCE_LENGTH = 128 * 4**2 + 256 * 2**2 + 512 * 2**2 + 1024 * 1**2
+"""Length of Seq(5), 6144: HRNet's widening blocks give each branch these channels, whatever the network's width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,6 @@ class HRNetReIDSettings(BackboneSettings):
     Attributes:
         backbone: A timm name that begins with `hrnet_`; `hrnet_w18_small` is the quick one.
         pooling: `both` is Eq. 6; `average` and `maximum` are the other rows of Table V, each alone and unweighted.
-        grids: Side of the pooling grid of branch 1 (finest) to 4 (coarsest).
         maximum_weights: lambda_n of Eq. 6, the weight of maximum pooling in branch 1 to 4; used by `both` only.
         dropout: Probability of dropping an element of l_f before the classifier, in training.
     """
@@ -48,7 +48,6 @@ class HRNetReIDSettings(BackboneSettings):
     tag: ClassVar[str] = "HRNetReIDSettings"
     backbone: str = "hrnet_w32"
     pooling: str = "both"
-    grids: tuple[int, int, int, int] = (4, 2, 2, 1)
     maximum_weights: tuple[float, float, float, float] = (0.5, 0.2, 0.2, 0.2)
     dropout: float = 0.5
 
@@ -57,18 +56,11 @@ class HRNetReIDSettings(BackboneSettings):
         super().__post_init__()
         if not self.backbone.startswith("hrnet_"):
             raise InputError(f"backbone {self.backbone!r} is no HRNet of timm; expected e.g. hrnet_w32")
-        check_setting(self, "pooling", POOLINGS)
-        if len(self.grids) != 4 or min(self.grids) < 1:
-            raise InputError(f"grids must be four whole numbers of at least 1, one per branch, not {self.grids}")
+        check_setting(self, "pooling", ("average", "maximum", "both"))
         if len(self.maximum_weights) != 4:
             raise InputError(f"maximum_weights must be four numbers, one per branch, not {self.maximum_weights}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must lie in [0, 1), not {self.dropout}")
-
-    @property
-    def sequence_length(self) -> int:
-        """Return the length of Seq(5): 2048 + 1024 + 2048 + 1024 = 6144 with the default grids."""
-        return sum(channels * grid**2 for channels, grid in zip(BRANCH_CHANNELS, self.grids, strict=True))
 
 
 class HRNetReIDOutput(NamedTuple):
@@ -105,14 +97,10 @@ class HRNetReID(Classifier):
         self.backbone = create_backbone(
             settings.backbone, settings.backbone_options, features_only=True, out_indices=(1, 2, 3, 4)
         )
-        self.add_head(settings.sequence_length, settings.feature_length, settings.dropout, identities)
+        self.add_head(SEQUENCE_LENGTH, settings.feature_length, settings.dropout, identities)
 
     def forward(self, images: Tensor) -> HRNetReIDOutput:
-        """Return the sequences, the feature and the class scores of images; sides are multiples of 32 pixels.
-
-        Raises:
-            InputError: The images have another shape, or are too small for the pooling grids.
-        """
+        """Return the sequences, the feature and the class scores of images; sides are multiples of 32 pixels."""
         sequences = self._sequences(images)
         features = self.features(sequences[-1])
         return HRNetReIDOutput(sequences, features, self.classify(features))
@@ -120,47 +108,26 @@ class HRNetReID(Classifier):
     def embed(self, images: Tensor) -> Tensor:
         """Return descriptors for retrieval: Seq(5) and l_f in a row, without the classifier.
 
-        Neither normalised nor added to that of the mirror image: both belong to the evaluation. Call `eval()` before.
-
-        Returns:
-            (N, sequence_length + feature_length), float32 or wider even under autocast, since distances follow.
+        They are (N, 6144 + feature_length), float32 or wider even under autocast, since distances follow; neither
+        normalised nor added to those of the mirror images: both belong to the evaluation. Call `eval()` before.
         """
         last = self._sequences(images)[-1]
         return at_least_float32(torch.cat((last, self.features(last)), dim=1))
 
     def _sequences(self, images: Tensor) -> tuple[Tensor, ...]:
-        _check_images(images, self.settings.grids)
+        check_images("HRNet-ReID", images, multiple=32)
         branches = [
             _pool(maps, self.settings.pooling, grid, weight).flatten(start_dim=1)
-            for maps, grid, weight in zip(
-                self.backbone(images), self.settings.grids, self.settings.maximum_weights, strict=True
-            )
+            for maps, grid, weight in zip(self.backbone(images), GRIDS, self.settings.maximum_weights, strict=True)
         ]
         return (*branches, torch.cat(branches, dim=1))
 
 
 def _pool(maps: Tensor, pooling: str, grid: int, maximum_weight: float) -> Tensor:
     """Pool (N, C, height, width) to (N, C, grid, grid) as Eq. 6 does, or by one of its two terms."""
-    height, width = maps.shape[2:]
-    if height % grid == 0 and width % grid == 0:
-        # windows of one size: the same numbers, with a deterministic backward pass on CUDA and an ONNX operator
-        window = (height // grid, width // grid)
-        average, maximum = nn.functional.avg_pool2d(maps, window), nn.functional.max_pool2d(maps, window)
-    else:
-        average = nn.functional.adaptive_avg_pool2d(maps, grid)
-        maximum = nn.functional.adaptive_max_pool2d(maps, grid)
+    # windows of one size: as adaptive pooling, with a deterministic backward pass on CUDA and an ONNX operator
+    window = (maps.shape[2] // grid, maps.shape[3] // grid)
+    average, maximum = nn.functional.avg_pool2d(maps, window), nn.functional.max_pool2d(maps, window)
     if pooling == "average":
         return average
     return maximum if pooling == "maximum" else average + maximum_weight * maximum
-
-
-def _check_images(images: Tensor, grids: tuple[int, ...]) -> None:
-    check_images("HRNet-ReID", images, multiple=32)
-    height, width = images.shape[2:]
-    for branch, grid in enumerate(grids):
-        rows, columns = height // (4 << branch), width // (4 << branch)
-        if min(rows, columns) < grid:
-            raise InputError(
-                f"images of {height} x {width} pixels are too small: the map of branch {branch + 1} has "
-                f"{rows} x {columns} pixels, its pooling grid {grid} x {grid}"
-            )

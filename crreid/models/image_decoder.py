@@ -44,10 +44,6 @@ class ImageDecoderSettings:
         """Raise InputError for a width below 1."""
         check_setting(self, "width")
 
-    def build(self, channels: Sequence[int]) -> ImageDecoder:
-        """Return the network with random weights for the channels of the encoder's maps, the largest map first."""
-        return ImageDecoder(self, channels)
-
 
 class ImageDecoder(nn.Module):
     """Five blocks that double the size, the encoder's maps joining on the way, and a convolution to RGB."""
@@ -71,14 +67,11 @@ class ImageDecoder(nn.Module):
             nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
-        """Recover images.
+        """Return recovered images (N, 3, height, width).
 
         Args:
             features: The encoder's five maps, the largest first, each half as high and wide as the one before.
-            images: What was encoded, (N, 3, height, width); read only where `add_input` is set.
-
-        Returns:
-            (N, 3, height, width), ImageNet-normalised and not clamped.
+            images: The encoded images; read only where `add_input` is set.
         """
         *sides, x = features
         for block, skip, side in zip(self.blocks, self.skips, reversed(sides), strict=False):

@@ -23,7 +23,7 @@ from crreid.models.common import (
     ClassifierSettings,
     check_images,
     check_setting,
-    new_classifier,
+    start_classifier,
 )
 from crreid.numerics import at_least_float32
 
@@ -79,7 +79,8 @@ class PCB(Classifier):
                 module.stride = (1, 1)
         channels, length = self.backbone.num_features, settings.feature_length
         self.reductions = nn.ModuleList(_reduction(channels, length) for _ in range(settings.stripes))
-        self.classifiers = nn.ModuleList(new_classifier(length, identities) for _ in range(settings.stripes))
+        classifiers = (start_classifier(nn.Linear(length, identities)) for _ in range(settings.stripes))
+        self.classifiers = nn.ModuleList(classifiers)
 
     def forward(self, images: Tensor) -> ClassifierOutput:
         """Return the stripes' embeddings in a row, (N, stripes * feature_length), and class scores per stripe."""

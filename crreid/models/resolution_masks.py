@@ -47,10 +47,6 @@ class ResolutionMaskSettings:
         if self.initial_deviation < 0:
             raise InputError(f"initial_deviation of masks must be 0 or more, not {self.initial_deviation}")
 
-    def build(self, backbone: nn.Module, levels: int) -> ResolutionMasks:
-        """Return masks with random values for a network of timm, to be applied by `ResolutionMasks.forward`."""
-        return ResolutionMasks(self, backbone, levels)
-
 
 class ResolutionMask(nn.Module):
     """The masks of all levels at one position.
@@ -84,17 +80,13 @@ class ResolutionMasks(nn.Module):
 
     Example:
         >>> backbone = timm.create_model("test_resnet", num_classes=0)
-        >>> masks = ResolutionMaskSettings().build(backbone, levels=4)
+        >>> masks = ResolutionMasks(ResolutionMaskSettings(), backbone, levels=4)
         >>> masks(backbone, torch.randn(2, 3, 64, 32), torch.tensor([0, 3])).shape
         torch.Size([2, 96])
     """
 
     def __init__(self, settings: ResolutionMaskSettings, backbone: nn.Module, levels: int) -> None:
-        """Draw masks for so many resolution levels of a network.
-
-        Raises:
-            InputError: The network is not one of timm's ResNets.
-        """
+        """Draw masks for so many resolution levels. Raises InputError where the network is no ResNet of timm."""
         super().__init__()
         if not isinstance(backbone, timm.models.resnet.ResNet):
             raise InputError(
@@ -109,13 +101,7 @@ class ResolutionMasks(nn.Module):
         )
 
     def forward(self, backbone: Any, images: Tensor, levels: Tensor) -> Tensor:
-        """Return the averages (N, channels) of the masked network's last maps.
-
-        Args:
-            backbone: The network that the masks were built for.
-            images: (N, 3, height, width).
-            levels: (N,) int64, from 0, the lowest resolution.
-        """
+        """Return the averages (N, channels) of the masked network's last maps; levels are (N,) int64, 0 the lowest."""
         check_images("a masked ResNet", images)
         maps = backbone.maxpool(backbone.act1(backbone.bn1(backbone.conv1(images))))
         masks = iter(self.masks)
@@ -126,12 +112,7 @@ class ResolutionMasks(nn.Module):
         return pooled
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Train progressively (Algorithm 1): masks nearer the output are frozen, those nearer the input not there yet.
-
-        Args:
-            epoch: 0 is the first.
-            epochs: Number of the whole training; the positions share them as `positions_in_training` says.
-        """
+        """Train progressively (Algorithm 1): masks nearer the output are frozen, those nearer the input are absent."""
         active = positions_in_training(len(self.positions), epoch, epochs)
         for number, mask in enumerate(self._each()):
             mask.applied = number >= active.start

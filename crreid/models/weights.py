@@ -38,27 +38,22 @@ def fill_module(
     tensors: Mapping[str, Tensor],
     *,
     origin: str,
-    ignore: tuple[str, ...] = ("classifier",),
     complete: bool = False,
 ) -> str:
     """Fill a module from named tensors; on an error the module is left as it was.
 
-    Weights of a whole network fill its backbone, too: the report names what was not used.
-
     Args:
         module: The module; names decide, PREFIXES of the given names do not matter.
-        tensors: Tensors by name, from `read_weights` or `load_timm_backbone`.
+        tensors: Tensors by name; those of a whole network fill its backbone, too.
         origin: Where they come from, for messages.
-        ignore: First parts of the module's names that may be absent or of another shape, because they depend on the
-            identities of the training set.
-        complete: Refuse if any other tensor is missing.
+        complete: Refuse if any tensor is missing or of another shape. Else some may be missing, and classifiers, which
+            depend on the identities of the training set, of another shape.
 
     Returns:
         A sentence that says how many tensors were loaded, and which were missing, unused or of another shape.
 
     Raises:
-        InputError: The tensors belong to another architecture (they fill less than half of the module), disagree in a
-            shape, or hold a value that is not finite.
+        InputError: The tensors fill less than half of the module, disagree in a shape, or are not finite.
     """
     expected = module.state_dict()
     found, unused = _by_expected_name(tensors, expected, origin)
@@ -71,7 +66,7 @@ def fill_module(
             f"missing and {len(misshapen)} have another shape; {len(unused)} of the file's have no place"
         )
     for name in (*misshapen, *missing):
-        if (name in found or complete) and name.partition(".")[0] not in ignore:
+        if complete or (name in found and not name.startswith("classifier")):
             problem = f"has shape {tuple(found[name].shape)}" if name in found else "is missing"
             raise InputError(f"{origin}: tensor {name} {problem}; expected shape {tuple(expected[name].shape)}")
     for name, tensor in fitting.items():
@@ -143,8 +138,7 @@ def load_timm_backbone(name: str) -> dict[str, Tensor]:
         Tensors by the names of timm's `features_only` model.
 
     Raises:
-        InputError: timm has no such model or no weights of it, or they cannot be fetched; offline the hub's client
-            tries for about half a minute.
+        InputError: timm has no such model or weights, or they cannot be fetched (offline after half a minute).
     """
     if not timm.is_model(name):
         raise InputError(f"{name}: timm has no such model")
@@ -158,11 +152,7 @@ def load_timm_backbone(name: str) -> dict[str, Tensor]:
 
 
 def digest_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits, as `sha256sum` prints it.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Raises InputError where it cannot be read."""
     try:
         with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

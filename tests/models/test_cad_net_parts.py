@@ -19,12 +19,12 @@ def parameters(module: nn.Module) -> int:
 @pytest.fixture(scope="module")
 def encoder() -> CrossResolutionEncoder:
     torch.manual_seed(0)
-    return SMALL.build().eval()
+    return CrossResolutionEncoder(SMALL).eval()
 
 
 def decoder_of(encoder: CrossResolutionEncoder, **settings: int | bool) -> ImageDecoder:
     torch.manual_seed(1)
-    return ImageDecoderSettings(**{"width": 2, **settings}).build(encoder.channels)
+    return ImageDecoder(ImageDecoderSettings(**{"width": 2, **settings}), encoder.channels)
 
 
 @SIZES
@@ -45,8 +45,8 @@ def test_maps_halve_from_stage_to_stage_and_the_decoder_comes_back(
 
 def test_the_papers_size_on_paper() -> None:
     with torch.device("meta"):
-        encoder = CrossResolutionEncoderSettings().build()
-        decoder = ImageDecoderSettings().build(encoder.channels)
+        encoder = CrossResolutionEncoder(CrossResolutionEncoderSettings())
+        decoder = ImageDecoder(ImageDecoderSettings(), encoder.channels)
         judges = DiscriminatorSettings()
         feature_judge, image_judge = judges.build_for_features(encoder.channels[-1]), judges.build_for_images()
         features = encoder(torch.zeros(2, 3, 256, 128))
@@ -98,7 +98,7 @@ def test_with_its_input_added_it_starts_as_the_identity_and_learns(encoder: Cros
 
 def test_the_decoders_gradient_by_finite_differences() -> None:
     torch.manual_seed(0)
-    decoder = ImageDecoderSettings(width=1).build((1, 1, 1, 1, 1)).double().eval()
+    decoder = ImageDecoder(ImageDecoderSettings(width=1), (1, 1, 1, 1, 1)).double().eval()
     sizes = [(2**k, 2**k) for k in range(4, -1, -1)]
     features = [torch.randn(1, 1, *size, dtype=torch.float64, requires_grad=True) for size in sizes]
     images = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
@@ -154,7 +154,7 @@ def test_bad_settings_are_named(encoder: CrossResolutionEncoder) -> None:
     with pytest.raises(InputError, match="no backbone 'resnet1'"):
         CrossResolutionEncoderSettings(backbone="resnet1")
     with pytest.raises(InputError, match="'vit_tiny_patch16_224' has no maps at"):
-        CrossResolutionEncoderSettings(backbone="vit_tiny_patch16_224").build()
+        CrossResolutionEncoder(CrossResolutionEncoderSettings(backbone="vit_tiny_patch16_224"))
     with pytest.raises(InputError, match="multiples of 32 pixels, not 96 x 40"):
         encoder(torch.zeros(1, 3, 96, 40))
     with pytest.raises(InputError, match="width must be at least 1"):

@@ -23,7 +23,7 @@ DEFAULTS = ResolutionMaskSettings()
 def build(settings: ResolutionMaskSettings = DEFAULTS, seed: int = 0) -> tuple[Any, ResolutionMasks]:
     torch.manual_seed(seed)
     backbone = timm.create_model("resnet18", num_classes=0)
-    return backbone, settings.build(backbone, LEVELS)
+    return backbone, ResolutionMasks(settings, backbone, LEVELS)
 
 
 def each(masks: ResolutionMasks) -> dict[str, ResolutionMask]:
@@ -50,7 +50,7 @@ def test_one_vector_per_level_with_one_element_per_channel() -> None:
 
 def test_resnet_50_has_sixteen_masks_of_15104_channels() -> None:
     with torch.device("meta"):
-        masks = DEFAULTS.build(timm.create_model("resnet50", num_classes=0), LEVELS)
+        masks = ResolutionMasks(DEFAULTS, timm.create_model("resnet50", num_classes=0), LEVELS)
     assert len(masks.positions) == 16
     assert sum(mask.numel() for mask in masks.parameters()) == LEVELS * (3 * 256 + 4 * 512 + 6 * 1024 + 3 * 2048)
 
@@ -189,7 +189,7 @@ def test_masks_of_frozen_positions_do_not_move_over_real_steps(images: torch.Ten
     """With momentum and weight decay, from a phase in which they did move; and those to come do not move either."""
     torch.manual_seed(0)
     backbone = timm.create_model("test_resnet", num_classes=0)
-    masks = DEFAULTS.build(backbone, LEVELS)
+    masks = ResolutionMasks(DEFAULTS, backbone, LEVELS)
     optimizer = torch.optim.SGD(
         [*backbone.parameters(), *masks.parameters()], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1
     )
@@ -219,7 +219,7 @@ def test_all_are_applied_and_learn_until_told_otherwise_and_after_loading(
         masks.set_epoch(epoch, 8)
     trained = masks(backbone, images, levels)
     state = {name: tensor.clone() for name, tensor in masks.state_dict().items()}
-    fresh = DEFAULTS.build(backbone, LEVELS)
+    fresh = ResolutionMasks(DEFAULTS, backbone, LEVELS)
     assert all(parameter.requires_grad for parameter in fresh.parameters())
     assert not torch.equal(fresh(backbone, images, levels), trained)
     fresh.load_state_dict(state)
@@ -238,7 +238,7 @@ def test_runs_on_the_device_meta() -> None:
 def test_only_residual_networks_of_timm_take_masks() -> None:
     backbone = timm.create_model("hrnet_w18_small", num_classes=0)
     with pytest.raises(InputError, match=r"ResNet of timm, e\.g\. resnet50, not of HighResolutionNet"):
-        DEFAULTS.build(backbone, LEVELS)
+        ResolutionMasks(DEFAULTS, backbone, LEVELS)
 
 
 def test_bad_settings_are_named() -> None:

@@ -163,8 +163,3 @@ def test_bad_settings_are_named(field: str, value: object) -> None:
 def test_bad_input_is_named(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="shape"):
         VDSR(SMALL)(torch.randn(shape))
-
-
-def test_attention_without_channels_is_refused() -> None:
-    with pytest.raises(InputError, match="at least 1"):
-        ChannelAttention(8, 0)
