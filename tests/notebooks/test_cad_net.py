@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+ROWS = ["CAD-Net", "CAD-Net without D_F", "CAD-Net, f alone", "CAD-Net, g alone", "PS-HRNet"]  # others: tests/methods
+
 
 @pytest.fixture(scope="module")
 def cad_net(notebook):
-    return notebook("cad_net")
+    return notebook("cad_net", rows=ROWS)
 
 
 def saved(study, name):
