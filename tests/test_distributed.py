@@ -52,7 +52,6 @@ from crreid.profiles import profile_settings
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Busy, Workspace, forget, measure
 from crreid.starting_weights import RANDOM_WEIGHTS
-from crreid.training import loop
 from crreid.training.loop import TrainingDiverged, TrainingLog, train
 from crreid.training.schedule import Schedule
 from crreid.training.sharing import distributed_losses
@@ -194,14 +193,6 @@ def test_batch_normalisation_takes_the_statistics_of_the_whole_batch(layer: nn.M
 # one step of every kind of method
 
 
-def random_batch(identities: int, images: int, size: tuple[int, int], device: torch.device = CPU) -> PairBatch:
-    """Noise in the shape of a training batch."""
-    count = identities * images
-    high, low = (torch.randn(count, 3, *size).to(device) for _ in range(2))
-    labels = torch.arange(identities, device=device).repeat_interleave(images)
-    return PairBatch(high=high, low=low, labels=labels, rates=torch.full((count,), 2.0, device=device))
-
-
 SMOKE = profile_settings("smoke", "mlr-synthetic")
 ROWS = loss_ablation_rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS)
 FULL = ROWS["SR+ID+PS"]
@@ -239,7 +230,7 @@ def steps_of(name: str, size: tuple[int, int]) -> list[dict[str, Any]]:
         found = []
         step.set_learning_rate(1e-3)
         for epoch in (0, 3):
-            whole = vars(random_batch(4, 2, size)) | {"rates": torch.tensor([2.0, 3, 4, 1, 2, 4, 3, 1])}
+            whole = vars(random_batch(4, 2, size, CPU)) | {"rates": torch.tensor([2.0, 3, 4, 1, 2, 4, 3, 1])}
             doubles = {key: own(value.double() if key in ("high", "low") else value) for key, value in whole.items()}
             method.start_epoch(epoch, 4)
             step.start_epoch()
@@ -378,10 +369,6 @@ def test_a_training_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert equal(first["weights"], whole["weights"])
     assert equal(second["weights"], whole["weights"])
     pd.testing.assert_frame_equal(first["log"], whole["log"])
-
-
-def test_processes_draw_dropout_of_their_own() -> None:
-    assert len({loop._dropout_seed(0, 1, rank) for rank in range(4)}) == 4
 
 
 def test_a_checkpoint_that_only_the_first_sees_is_refused(tmp_path: Path) -> None:

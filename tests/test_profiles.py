@@ -66,15 +66,6 @@ def test_a_profile_is_called_by_its_name_and_its_runs_share_its_settings(name: s
     assert (run.seed, run.weights, run.teacher) == (7, "timm", None)
 
 
-def test_rows_of_the_ablation() -> None:
-    profile = profile_settings("smoke", "mlr-synthetic")
-    rows = loss_ablation_rows(profile, seed=2, weights=StartingWeights(default="timm"))
-    assert list(rows) == ["HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS"]
-    assert [run.teacher for run in rows.values()] == [None, None, None, rows["HRNet-ReID-H alone"]]
-    assert {(run.seed, run.weights) for run in rows.values()} == {(2, "timm")}
-    assert len({run.digest for run in rows.values()}) == 4
-
-
 def test_printed_changes_what_the_paper_prints_otherwise_and_nothing_else() -> None:
     of_both = {
         "schedule.epochs": 70,

@@ -13,7 +13,7 @@ from crreid.errors import InputError
 from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.lrar import LRARSettings
-from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
+from crreid.methods.ps_hrnet import PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.common import InterpolationSettings
@@ -136,14 +136,6 @@ def test_ps_hrnet_and_its_teacher_are_those_of_table_2(profile):
     assert start == {row: table2[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}
 
 
-def test_table_2_adds_one_loss_a_row(profile):
-    runs = rows_of(loss_ablation_rows, profile)
-    methods = {row: runs[row].method for row in ("ID", "SR+ID", "SR+ID+PS")}
-    parts = {row: (method.restoration, method.pseudo_siamese_weight) for row, method in methods.items()}
-    assert parts == {"ID": (None, 0), "SR+ID": (profile.restoration, 0), "SR+ID+PS": (profile.restoration, 0.5)}
-    assert [run.teacher is None for run in runs.values()] == [True, True, True, False]
-
-
 def test_table_3_tests_the_weights_of_table_2(profile):
     table2, table3 = (rows_of(rows, profile) for rows in (loss_ablation_rows, restoration_rows))
     for row in ("SR+ID", "SR+ID+PS"):
@@ -153,11 +145,6 @@ def test_table_3_tests_the_weights_of_table_2(profile):
         assert table3[row].teacher.training_digest == table2["HRNet-ReID-H alone"].training_digest
     for run in table3.values():
         assert run.evaluation.query_rates == run.evaluation.restoration_rates == RESTORATION_RATES == (2, 3, 4, 8)
-
-
-def test_hrnet_reid_of_table_6_is_the_last_row_of_table_5(profile):
-    table5, table6 = (rows_of(rows, profile) for rows in (pooling_rows, backbone_rows))
-    assert table6["HRNet-ReID"] == table5["AAP+AMP"]
 
 
 def test_the_profiles_set_of_table_7_is_the_full_row_of_table_2(profile):
@@ -189,12 +176,6 @@ def test_bicubic_of_table_3_learns_nothing_from_data_that_bicubic_enlarged(profi
     assert run.data.mlr.degradation.enlarge == "bicubic"
     assert run.teacher.data == profile.data
     assert profile.data.mlr.degradation.enlarge == "bilinear"
-
-
-def test_solo_sr_of_table_3_is_ps_hrnets_module(profile):
-    run = rows_of(restoration_rows, profile)["Solo SR"]
-    assert run.method == SoloRestorationSettings(restoration=profile.restoration)
-    assert (run.data, run.schedule) == (profile.data, profile.schedule)
 
 
 def test_restoration_is_measured_by_lpips_where_its_weights_are_given(profile):
@@ -232,26 +213,6 @@ def test_tables_5_and_6_are_on_sharp_images(rows, profile):
         assert run.evaluation.query_rates == ()
         assert run.schedule == profile.comparison_schedule
         assert run.teacher is None
-
-
-def test_poolings_of_table_5(profile):
-    runs = rows_of(pooling_rows, profile)
-    poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
-    expected = {
-        row: HRNetReIDHighSettings(network=replace(profile.network, pooling=name), identity=profile.identity)
-        for row, name in poolings.items()
-    }
-    assert {row: run.method for row, run in runs.items()} == expected
-
-
-def test_enlarging_sharp_data_otherwise_changes_nothing(profile):
-    run = rows_of(pooling_rows, profile)["AAP"]
-    assert upsampled_by(run, "bicubic") == run
-
-
-def test_members_are_written_as_the_paper_does():
-    assert set_title(("seq5", "logits")) == "{Seq5, logits}"
-    assert set_title(("seq1",)) == "{Seq1}"
 
 
 def test_weights_go_to_the_backbones_that_they_name(profile):
@@ -378,15 +339,6 @@ def test_reductions_are_all_that_differs_from_the_paper(name, dataset):
         whole = with_value(whole, setting, value)
     assert whole == replace(here["SR+ID+PS"], teacher=None)
     assert reductions(paper, paper).empty
-
-
-def test_reductions_of_quick_on_built_in_data():
-    paper = profile_settings("paper", "mlr-synthetic")
-    table = reductions(rows_of(start_here_rows, QUICK), rows_of(start_here_rows, paper)).set_index("setting")
-    assert table.loc["size"].tolist() == ["256, 128", "128, 64"]
-    assert table.loc["schedule.epochs"].tolist() == ["71", "8"]
-    assert table.loc["data.train_identities"].tolist() == ["none", "54"]
-    assert not {"data.dataset", "data.mlr.cameras", "schedule.weight_decay", "teacher"} & set(table.index)
 
 
 def test_changes_reach_a_run_and_its_teacher_where_they_have_the_setting():

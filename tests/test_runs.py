@@ -231,12 +231,6 @@ def test_another_test_of_the_same_training_uses_its_weights(workspace: Workspace
     assert not record.scores["value"].equals(before.scores["value"])
 
 
-def test_another_seed_is_another_run(workspace: Workspace, trainings: list[int]) -> None:
-    record = measure(replace(QUICK, seed=1), workspace)
-    assert trainings == [1]
-    assert not record.epochs.equals(find_record(QUICK, workspace).epochs)
-
-
 def test_trained_loads_the_weights_or_trains_again(workspace: Workspace, trainings: list[int]) -> None:
     first = trained(QUICK, workspace)
     assert trainings == []
@@ -257,26 +251,6 @@ def test_the_student_gets_the_teacher_of_its_run(measured: tuple[Record, Workspa
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not torch.equal(student.network.classifier.weight, teacher.network.classifier.weight)
-
-
-def test_no_record_is_none(tmp_path: Path, pixels: Path) -> None:
-    assert find_record(QUICK, open_workspace(tmp_path, pixels)) is None
-
-
-def test_a_failed_training_leaves_no_record_and_no_lock(
-    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch, quick: tuple[Record, Workspace]
-) -> None:
-    workspace = open_workspace(tmp_path, pixels)
-
-    def fail(*arguments: Any, **options: Any) -> None:
-        raise loop.TrainingDiverged("epoch 1, step 1")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(runs, "train", fail)
-        with pytest.raises(loop.TrainingDiverged):
-            measure(QUICK, workspace)
-    assert find_record(QUICK, workspace) is None
-    assert comparable(measure(QUICK, workspace)) == comparable(quick[0])
 
 
 def come_from(monkeypatch: pytest.MonkeyPatch, **origin: Any) -> None:
@@ -313,18 +287,6 @@ def test_a_later_evaluation_names_who_trained(
     assert first["training"][0]["started"] == "2026-01-01"
     for origin, expected in ((first, ("a", False, "cpu", "2026-01-02")), (again, ("b", None, "GPU", "2026-01-03"))):
         assert tuple(origin["evaluation"][name] for name in ("commit", "dirty", "device", "started")) == expected
-
-
-def test_a_students_record_tells_of_its_own_training(
-    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workspace = open_workspace(tmp_path, pixels)
-    come_from(monkeypatch, commit="teacher's")
-    trained(QUICK, workspace)
-    come_from(monkeypatch, commit="student's")
-    student = replace(FULL, schedule=QUICK.schedule, teacher=QUICK)
-    (stretch,) = measure(student, workspace).provenance["training"]
-    assert stretch["commit"] == "student's"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"format": 2}', '{"epochs": [], "provenance": {}}'])
@@ -402,14 +364,6 @@ def test_a_method_without_parameters_is_measured_untrained(tmp_path: Path, pixel
     lines: list[str] = []
     trained(run, replace(workspace, report=lines.append))
     assert lines == [f"colours: weights of {run.training_digest} are available"]
-
-
-def test_a_network_can_be_measured_untrained(tmp_path: Path, pixels: Path) -> None:
-    run = replace(QUICK, schedule=replace(QUICK.schedule, epochs=0))
-    record = measure(run, open_workspace(tmp_path, pixels))
-    assert len(record.epochs) == 0
-    assert record.parameters > 0
-    assert comparable(measure(run, open_workspace(tmp_path / "again", pixels))) == comparable(record)
 
 
 def test_a_device_that_is_not_there_is_named(quick: tuple[Record, Workspace]) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from crreid.bench.cost import random_batch, untrained
+from crreid.bench.cost import random_batch
 from crreid.data.pairs import PairBatch
 from crreid.methods.method import Method, Player, parameter_group
 from crreid.profiles import profile_settings
@@ -20,14 +20,6 @@ SMOKE = profile_settings("smoke", "mlr-synthetic")
 RUNS = [run for item in ITEMS.values() for run in item.rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS).values()]
 DISTINCT = {run.method: run for run in RUNS if run.schedule.epochs}.values()
 CPU, META = torch.device("cpu"), torch.device("meta")
-
-
-def random_batch(identities: int, images: int, size: tuple[int, int], device: torch.device = CPU) -> PairBatch:
-    """Noise in the shape of a training batch."""
-    count = identities * images
-    high, low = (torch.randn(count, 3, *size).to(device) for _ in range(2))
-    labels = torch.arange(identities, device=device).repeat_interleave(images)
-    return PairBatch(high=high, low=low, labels=labels, rates=torch.full((count,), 2.0, device=device))
 
 
 def built(run: Run) -> Method:
@@ -74,7 +66,7 @@ class TwoPlayers(Method):
 
 def test_each_player_learns_from_its_own_losses_alone() -> None:
     torch.manual_seed(0)
-    method, batch = TwoPlayers(), random_batch(2, 2, (8, 4))
+    method, batch = TwoPlayers(), random_batch(2, 2, (8, 4), CPU)
     maker, judge = (
         {name: value.detach().clone() for name, value in part.named_parameters()}
         for part in (method.maker, method.judge)
@@ -95,7 +87,7 @@ def test_each_player_learns_from_its_own_losses_alone() -> None:
 
 
 def test_a_state_that_is_loaded_goes_on_bit_for_bit() -> None:
-    batches = [random_batch(2, 2, (8, 4)) for _ in range(6)]
+    batches = [random_batch(2, 2, (8, 4), CPU) for _ in range(6)]
 
     def trained(pause: bool) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
