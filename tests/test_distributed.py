@@ -401,7 +401,7 @@ def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path) -> None:
 # runs, records and the command line
 
 
-def measured_in(folder: Path, *, again: bool = False) -> tuple[dict[str, Any], list[str], int]:
+def measured_in(folder: Path) -> tuple[dict[str, Any], list[str], int]:
     """A run's record by as many processes as there are; what was said, and how many trainings were started."""
     lines, trainings, really = list[str](), [], runs.train
 
@@ -412,9 +412,12 @@ def measured_in(folder: Path, *, again: bool = False) -> tuple[dict[str, Any], l
     runs.train = counted
     workspace = Workspace(results_dir=folder / "results", runs_dir=folder / "runs", device="cpu", report=lines.append)
     with process_group("cpu"):
-        if again:
-            forget([STUDENT], workspace)
         return measure(STUDENT, workspace).plain(), lines, len(trainings)
+
+
+def forgotten_in(folder: Path) -> None:
+    with process_group("cpu"):
+        forget([STUDENT], Workspace(results_dir=folder / "results", runs_dir=folder / "runs"))
 
 
 def test_one_record_by_all_processes(tmp_path: Path) -> None:
@@ -433,9 +436,8 @@ def test_one_record_by_all_processes(tmp_path: Path) -> None:
     assert sorted(kept) == sorted([f"results/records/{STUDENT.digest}.json", *written])
 
     assert together(2, measured_in, tmp_path) == [(record, [], 0), (record, [], 0)]  # on record
-    (again, _, trainings), _ = together(2, measured_in, tmp_path, again=True)
-    assert trainings == 2
-    assert (again["scores"], again["epochs"]) == (record["scores"], record["epochs"])
+    together(2, forgotten_in, tmp_path)
+    assert not any((tmp_path / name).exists() for name in kept)
 
 
 def test_a_group_does_not_wait_for_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
