@@ -47,7 +47,7 @@ def write_atomically(file: Path, content: bytes | Callable[[BinaryIO], None]) ->
 
 
 def _is_failed_write(error: BaseException) -> bool:
-    """Tell whether the disk refused; torch's RuntimeError buries what the stream raised, or says only "failed writing"."""
+    """Return whether the disk refused; torch buries what the stream raised, or says only "failed writing"."""
     if isinstance(error, RuntimeError):
         return isinstance(error.__context__, OSError) or "failed writing" in str(error)
     return isinstance(error, OSError)
