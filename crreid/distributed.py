@@ -1,6 +1,6 @@
 """Several processes that train one method together, started by torchrun: who they are and what they tell each other.
 
-Each takes its share of every batch (`SharedSampler`). The gradients are those of one process on the whole batch: losses
+Each takes its share of every batch (`IdentitySampler`). The gradients are those of one process on the whole batch: losses
 are means over equal shares, whose gradients are averaged; those that compare images, as the batch-hard triplet, gather
 the embeddings of all shares; batch normalisation takes the statistics of the whole batch (`crreid.training.sharing`).
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from crreid.data.readers.cuhk03 import cuhk03
 from crreid.data.readers.own import own
 from crreid.data.readers.viper import viper
 from crreid.data.table import ImageTable
-from crreid.errors import InputError
+from crreid.errors import InputError, did_you_mean
 from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.synthetic.renderer import RENDERER_VERSION
 
@@ -159,11 +158,9 @@ def find_dataset(name: str) -> DataSet:
         InputError: An unknown name.
     """
     plain = name.removeprefix("mlr-")
-    if plain in DATASETS:
-        return DATASETS[plain]
-    close = difflib.get_close_matches(plain.lower(), DATASETS, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise InputError(f"there is no data set {name!r}; expected one of {', '.join(DATASETS)}{hint}")
+    if plain not in DATASETS:
+        raise InputError(f"there is no data set {name!r}{did_you_mean(plain, DATASETS)}")
+    return DATASETS[plain]
 
 
 def paper_name(name: str) -> str | None:

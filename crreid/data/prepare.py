@@ -180,23 +180,18 @@ def check_queries(table: ImageTable) -> None:
         InputError: Names the first query without one and the usual cause.
     """
     query, gallery = (table.with_role(role).rows for role in ("query", "gallery"))
-    absent = query[~query["identity"].isin(gallery["identity"])]
-    if len(absent):
-        first = absent.iloc[0]
-        raise InputError(
-            f"{table.name}: identity {first['identity']} of the query {first['path']} is not in the gallery "
-            f"({len(absent)} of {len(query)} queries are without a match); "
-            "expected a gallery image of each query's identity"
-        )
+    cameras = (
+        gallery.groupby("identity")["camera"].agg(["min", "max"]).reindex(query["identity"]).reset_index(drop=True)
+    )
     # a gallery with two cameras for an identity always holds another one than the query's
-    only = gallery.groupby("identity")["camera"].agg(["min", "max"]).loc[query["identity"]].reset_index(drop=True)
-    blocked = query[((only["min"] == query["camera"]) & (only["max"] == query["camera"])).to_numpy()]
-    if len(blocked):
-        first = blocked.iloc[0]
+    unmatched = cameras["min"].isna() | ((cameras["min"] == query["camera"]) & (cameras["max"] == query["camera"]))
+    if unmatched.any():
+        first = query[unmatched].iloc[0]
         raise InputError(
-            f"{table.name}: all gallery images of identity {first['identity']} come from camera {first['camera']}, as "
-            f"does the query {first['path']} ({len(blocked)} of {len(query)} queries are without a match): images of "
-            "the same identity and camera are removed before scoring, so give different cameras different numbers"
+            f"{table.name}: the gallery has no image of identity {first['identity']} from another camera than that of "
+            f"the query {first['path']}, {first['camera']} ({int(unmatched.sum())} of {len(query)} queries are without "
+            "a match); images of the query's own camera are removed before scoring, so give different cameras "
+            "different numbers"
         )
 
 

@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 
 from crreid.errors import InputError
 
-__all__ = ["IdentitySampler", "SampleKey", "SharedSampler"]
+__all__ = ["IdentitySampler", "SampleKey"]
 
 SampleKey = tuple[int, int, int]
 """(epoch, position in the epoch, row of the table): seeds the augmentation of one sample."""
@@ -24,8 +24,8 @@ class IdentitySampler(Sampler[list[SampleKey]]):
     over; the shuffle decides which. The batches of an epoch depend on the seed and the epoch alone, so that training
     resumes at any epoch by `set_epoch`.
 
-    Attributes:
-        identities_per_batch: P.
+    Where several processes train together, each gets whole identities of every batch, equally many. The keys are those
+    of the whole batch, so that an image is augmented in the same way however many processes there are.
 
     Example:
         >>> sampler = IdentitySampler([0, 0, 1, 1, 2, 2, 3, 3], 2, 2, seed=0)
@@ -34,7 +34,14 @@ class IdentitySampler(Sampler[list[SampleKey]]):
     """
 
     def __init__(
-        self, identities: Sequence[int], identities_per_batch: int, images_per_identity: int, *, seed: int
+        self,
+        identities: Sequence[int],
+        identities_per_batch: int,
+        images_per_identity: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         """Group the rows by identity.
 
@@ -43,13 +50,20 @@ class IdentitySampler(Sampler[list[SampleKey]]):
             identities_per_batch: P, at least 2.
             images_per_identity: K, at least 2.
             seed: Seed of every draw.
+            rank: Number of this process, from 0.
+            processes: Number of processes that share every batch.
 
         Raises:
-            InputError: P or K below 2, or fewer than P identities.
+            InputError: P or K below 2, fewer than P identities, or identities that cannot be shared equally.
         """
         if identities_per_batch < 2 or images_per_identity < 2:
             raise InputError(
                 f"batches need at least 2 identities with 2 images, not {identities_per_batch} x {images_per_identity}"
+            )
+        if identities_per_batch % processes:
+            raise InputError(
+                f"{processes} processes cannot share batches of {identities_per_batch} identities equally; "
+                "choose identities_per_batch as a multiple of the processes"
             )
         labels = np.asarray(identities)
         self._rows = [np.flatnonzero(labels == identity) for identity in np.unique(labels)]
@@ -58,19 +72,20 @@ class IdentitySampler(Sampler[list[SampleKey]]):
                 f"a batch of {identities_per_batch} identities needs as many in training; "
                 f"the data have {len(self._rows)}"
             )
-        self.identities_per_batch, self._k, self._seed, self._epoch = identities_per_batch, images_per_identity, seed, 0
+        self._p, self._k, self._seed, self._epoch = identities_per_batch, images_per_identity, seed, 0
+        self._rank, self._processes = rank, processes
         self._groups = self._group_counts()
 
     def _group_counts(self) -> np.ndarray:
         """Count the groups of each identity: its images over K, rounded up, but never more than there are batches."""
         counts = np.array([-(-len(rows) // self._k) for rows in self._rows])
-        while (capped := np.minimum(counts, counts.sum() // self.identities_per_batch)).sum() < counts.sum():
+        while (capped := np.minimum(counts, counts.sum() // self._p)).sum() < counts.sum():
             counts = capped
         return counts
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
-        return int(self._groups.sum()) // self.identities_per_batch
+        return int(self._groups.sum()) // self._p
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose batches the next iteration yields."""
@@ -88,40 +103,8 @@ class IdentitySampler(Sampler[list[SampleKey]]):
         batches = len(self)
         position = 0
         for batch in generator.permutation(batches):
-            rows = np.concatenate(groups[batch : batches * self.identities_per_batch : batches])
-            yield [(self._epoch, position + offset, int(row)) for offset, row in enumerate(rows)]
-            position += len(rows)
-
-
-class SharedSampler(Sampler[list[SampleKey]]):
-    """The share of one process in every batch of an IdentitySampler: whole identities, equally many for each process.
-
-    The keys are those of the whole batch, so that an image is augmented in the same way however many processes train.
-    """
-
-    def __init__(self, sampler: IdentitySampler, *, rank: int, count: int) -> None:
-        """Divide batches.
-
-        Args:
-            sampler: Draws whole batches.
-            rank: Number of this process, from 0.
-            count: Number of processes.
-
-        Raises:
-            InputError: The identities of a batch cannot be divided equally.
-        """
-        if sampler.identities_per_batch % count:
-            raise InputError(
-                f"{count} processes cannot share batches of {sampler.identities_per_batch} identities equally; "
-                "choose identities_per_batch as a multiple of the processes"
-            )
-        self._sampler, self._rank, self._count = sampler, rank, count
-
-    def __len__(self) -> int:
-        """Return the number of batches per epoch."""
-        return len(self._sampler)
-
-    def __iter__(self) -> Iterator[list[SampleKey]]:
-        for keys in self._sampler:
-            share = len(keys) // self._count
+            rows = np.concatenate(groups[batch : batches * self._p : batches])
+            keys = [(self._epoch, position + offset, int(row)) for offset, row in enumerate(rows)]
+            share = len(keys) // self._processes
             yield keys[self._rank * share : (self._rank + 1) * share]
+            position += len(keys)

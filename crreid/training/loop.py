@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from crreid.data.pairs import PairDataset, PairLoader
-from crreid.data.sampler import IdentitySampler, SharedSampler
+from crreid.data.sampler import IdentitySampler
 from crreid.distributed import averaged, of_first, processes
 from crreid.errors import InputError
 from crreid.files import write_atomically
@@ -95,9 +95,14 @@ def train(
     if together.rank > 0:
         report, progress = _say_nothing, None
     sampler = IdentitySampler(
-        dataset.labels.tolist(), schedule.identities_per_batch, schedule.images_per_identity, seed=seed
+        dataset.labels.tolist(),
+        schedule.identities_per_batch,
+        schedule.images_per_identity,
+        seed=seed,
+        rank=together.rank,
+        processes=together.count,
     )
-    loader = PairLoader(dataset, SharedSampler(sampler, rank=together.rank, count=together.count), device)
+    loader = PairLoader(dataset, sampler, device)
     step = TrainingStep(method, schedule, device)
     if together.count > 1:
         report(f"{together.count} processes share every batch")

@@ -28,19 +28,6 @@ def test_every_name_is_known(tmp_path: Path) -> None:
                 entry.read(None)
 
 
-def test_low_resolution_cameras() -> None:
-    assert {name: entry.mlr.cameras for name, entry in DATASETS.items()} == {
-        "synthetic": (1,),
-        "market-1501": (3,),
-        "dukemtmc-reid": (1,),
-        "cuhk03": (1, 3, 5, 7, 9),
-        "cuhk03-new": (1, 3, 5, 7, 9),
-        "viper": (1,),
-        "caviar": (),
-        "own": (),
-    }
-
-
 def test_names_in_papers() -> None:
     assert paper_name("mlr-market-1501") == "MLR-Market-1501"
     assert paper_name("market-1501") == "Market-1501"

@@ -5,10 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crreid.data.datasets import DATASETS, DataSet, find_dataset
+from crreid.data.datasets import DATASETS, DataSet
 from crreid.data.mlr import MLRSettings, mlr
 from crreid.data.pixels import PixelCache
-from crreid.data.prepare import DataSettings, PreparedData, content_of, data_settings, load_table, prepare
+from crreid.data.prepare import (
+    DataSettings,
+    PreparedData,
+    check_training,
+    content_of,
+    data_settings,
+    drop_single_images,
+    load_table,
+    prepare,
+)
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.synthetic.renderer import RENDERER_VERSION
@@ -147,16 +156,25 @@ def test_a_missing_role_is_named(table: ImageTable, give: Give, tmp_path: Path, 
 def test_an_identity_with_a_single_training_image_is_named(table: ImageTable, give: Give, tmp_path: Path) -> None:
     lonely = table.select(~((table.rows["identity"] == 2) & (table.rows["path"] != "0002_c3_1.png")))
     give(lonely)
-    with pytest.raises(InputError, match=r"identity 2 has a single training image, 0002_c3_1\.png"):
+    with pytest.raises(InputError, match=r"identity 2 has a single training image, 0002_c3_1\.png \(1 such"):
         prepare(MLR, ROOT, tmp_path)
+    good = drop_single_images(lonely)
+    check_training(good)
+    assert good.rows.equals(without(lonely, identity=2).rows)
+    assert good.notes == ("1 training identities with a single image are left out",)
+    assert drop_single_images(good) is good
 
 
 def test_a_query_without_a_match_is_an_error_but_for_mlr_builds(table: ImageTable, give: Give, tmp_path: Path) -> None:
     give(without(table, role="gallery", identity=6))
-    with pytest.raises(InputError, match=r"identity 6 of the query .* is not in the gallery"):
+    message = r"of identity 6 from another camera than that of the query 0006_c1_query.png, 1 \(3 of 9 queries"
+    for settings in (MARKET, replace(MARKET, mlr=MLRSettings())):
+        with pytest.raises(InputError, match=message):
+            prepare(settings, ROOT, tmp_path)
+    gallery = (table.rows["identity"] == 6) & (table.rows["role"] == "gallery")
+    give(table.select(~(gallery & (table.rows["camera"] != 2))))  # the query of camera 2 finds its own camera only
+    with pytest.raises(InputError, match=r"0006_c2_query.png, 2 \(1 of 9 queries .* give different cameras"):
         prepare(MARKET, ROOT, tmp_path)
-    with pytest.raises(InputError, match="is not in the gallery"):
-        prepare(replace(MARKET, mlr=MLRSettings()), ROOT, tmp_path)
     seen_by_camera_2_only = table.select(~((table.rows["identity"] == 6) & (table.rows["camera"] != 2)))
     give(seen_by_camera_2_only)
     data = prepare(MLR, ROOT, tmp_path)
@@ -172,22 +190,23 @@ def test_synthetic_data_are_drawn_in_the_size_asked_for() -> None:
     assert len(identities(whole, "train")) == len(identities(whole, "query")) == 100
 
 
-@pytest.mark.parametrize(
-    ("name", "cameras", "official_queries"),
-    [
-        ("mlr-market-1501", (3,), False),
-        ("mlr-dukemtmc-reid", (1,), False),
-        ("mlr-viper", (1,), True),
-        ("mlr-cuhk03", (1, 3, 5, 7, 9), True),
-        ("mlr-synthetic", (1,), True),
-    ],
-)
-def test_names_of_mlr_builds(name: str, cameras: tuple[int, ...], official_queries: bool) -> None:
-    settings = data_settings(name)
-    expected = MLRSettings(cameras=cameras, official_queries=official_queries)
-    assert settings.dataset == name.removeprefix("mlr-")
-    assert settings.mlr == expected == find_dataset(name).mlr
-    assert (settings.split, settings.train_identities, settings.test_identities) == (0, None, None)
+def test_names_of_mlr_builds() -> None:
+    builds = {name: data_settings(f"mlr-{name}") for name in DATASETS}
+    assert {name: settings.dataset for name, settings in builds.items()} == {name: name for name in DATASETS}
+    assert {name: settings.mlr.cameras for name, settings in builds.items() if settings.mlr} == {
+        "synthetic": (1,),
+        "market-1501": (3,),
+        "dukemtmc-reid": (1,),
+        "cuhk03": (1, 3, 5, 7, 9),
+        "cuhk03-new": (1, 3, 5, 7, 9),
+        "viper": (1,),
+        "caviar": (),
+        "own": (),
+    }
+    without_official = [name for name, settings in builds.items() if settings.mlr and not settings.mlr.official_queries]
+    assert without_official == ["market-1501", "dukemtmc-reid"]
+    plain = DataSettings(dataset="viper", mlr=MLRSettings(cameras=(1,)))
+    assert builds["viper"] == plain
 
 
 def test_names_without_mlr() -> None:

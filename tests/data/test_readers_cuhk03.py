@@ -81,14 +81,14 @@ def write_mat(file: Path, kinds: tuple[str, ...] = ("labeled", "detected")) -> P
     return file
 
 
-def write_folder(root: Path, kind: str = "labeled") -> Path:
-    (root / f"images_{kind}").mkdir(parents=True)
+def write_folder(root: Path) -> Path:
+    (root / "images_detected").mkdir(parents=True)
     for key in every_image():
-        Image.fromarray(pixels(*key)).save(root / f"images_{kind}" / name(*key))
+        Image.fromarray(pixels(*key)).save(root / "images_detected" / name(*key))
     return root
 
 
-def write_config(root: Path, kind: str = "labeled", **changes: object) -> list[str]:
+def write_config(root: Path, **changes: object) -> list[str]:
     """The file of the new protocol: persons of pair 1 train, one image a view of the others is query."""
     names = [name(*key) for key in every_image()]
     label = {person: number for number, person in enumerate(sorted({key[:2] for key in every_image()}), start=1)}
@@ -107,7 +107,7 @@ def write_config(root: Path, kind: str = "labeled", **changes: object) -> list[s
     }
     fields.update(changes)
     savemat(
-        root / f"cuhk03_new_protocol_config_{kind}.mat",
+        root / "cuhk03_new_protocol_config_detected.mat",
         {key: value for key, value in fields.items() if value is not None},
     )
     return names
@@ -125,18 +125,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("kind", ["labeled", "detected"])
-def test_mat_images_are_upright(mat: Path, kind: str) -> None:
-    table = cuhk03(mat, kind=kind)  # type: ignore[arg-type]
+def test_mat_images_are_upright(mat: Path) -> None:
+    table = cuhk03(mat)
     assert len(table) == len(every_image()) - 4  # see test_query_that_could_find_nothing_is_left_out
     for pair, person, image in every_image()[::7]:
-        read = table.source.read(f"images_{kind}/{name(pair, person, image)}")
+        read = table.source.read(f"images_detected/{name(pair, person, image)}")
         np.testing.assert_array_equal(read, pixels(pair, person, image))
     assert table.source.location == str(mat)
 
 
 def test_classic_roles_and_cameras(mat: Path) -> None:
-    table = cuhk03(mat.parent.parent, split=2, kind="labeled", protocol="classic")
+    table = cuhk03(mat.parent.parent, split=2, protocol="classic")
     rows = table.rows
     for path, identity, camera, role, rate in rows.itertuples(index=False):
         pair, person, view, _ = (int(part) for part in path.removesuffix(".png").split("/")[1].split("_"))
@@ -150,7 +149,7 @@ def test_classic_roles_and_cameras(mat: Path) -> None:
 
 def test_query_that_could_find_nothing_is_left_out(mat: Path) -> None:
     # split 2 tests (1, 3), (2, 3) and (3, 1), the last without a second view
-    table = cuhk03(mat, split=2, kind="labeled")
+    table = cuhk03(mat, split=2)
     assert sorted(set(table.with_role("query").rows["identity"])) == [1003, 2003]
     assert "4 images of test persons whom the second camera did not see are left out" in table.notes
     check_queries(table)
@@ -159,7 +158,7 @@ def test_query_that_could_find_nothing_is_left_out(mat: Path) -> None:
 def test_unpacked_says_the_same_as_the_mat(mat: Path, tmp_path: Path) -> None:
     write_folder(tmp_path)
     (tmp_path / "cuhk-03.mat").write_bytes(mat.read_bytes())
-    unpacked, packed = cuhk03(tmp_path, split=4, kind="labeled"), cuhk03(mat, split=4, kind="labeled")
+    unpacked, packed = cuhk03(tmp_path, split=4), cuhk03(mat, split=4)
     assert unpacked.digest == packed.digest
     assert unpacked.source.location == str(tmp_path)
     path = unpacked.rows["path"][5]
@@ -167,13 +166,13 @@ def test_unpacked_says_the_same_as_the_mat(mat: Path, tmp_path: Path) -> None:
 
 
 def test_random_splits_say_so(folder: Path) -> None:
-    tables = [cuhk03(folder, split=split, kind="labeled") for split in range(SPLITS)]
+    tables = [cuhk03(folder, split=split) for split in range(SPLITS)]
     for split, table in enumerate(tables):
         assert f"split {split}: 6 random test persons, drawn with the seed {split}, not official ones" in table.notes
         check_queries(table)
         assert not set(table.with_role("train").rows["identity"]) & set(table.with_role("query").rows["identity"])
     assert len({table.digest for table in tables}) > SPLITS // 2
-    assert cuhk03(folder, split=7, kind="labeled").digest == tables[7].digest
+    assert cuhk03(folder, split=7).digest == tables[7].digest
 
 
 def test_random_splits_have_a_hundred_persons(tmp_path: Path) -> None:
@@ -189,23 +188,23 @@ def test_random_splits_have_a_hundred_persons(tmp_path: Path) -> None:
 
 
 def test_new_protocol(folder: Path, mat: Path, tmp_path: Path) -> None:
-    table = cuhk03(folder, kind="labeled", protocol="new")
+    table = cuhk03(folder, protocol="new")
     assert table.name == "cuhk03-new"
     rows = table.rows.set_index("path")
     assert len(rows) == len(every_image())
-    assert rows.loc["images_labeled/1_005_2_07.png"].tolist() == [5, 2, "train", 1.0]
-    assert rows.loc["images_labeled/2_001_1_01.png"].tolist() == [6, 3, "query", 1.0]
-    assert rows.loc["images_labeled/5_002_2_09.png"].tolist() == [14, 10, "gallery", 1.0]
-    assert any("where the official data set has 7,368 of 767" in note for note in table.notes)
+    assert rows.loc["images_detected/1_005_2_07.png"].tolist() == [5, 2, "train", 1.0]
+    assert rows.loc["images_detected/2_001_1_01.png"].tolist() == [6, 3, "query", 1.0]
+    assert rows.loc["images_detected/5_002_2_09.png"].tolist() == [14, 10, "gallery", 1.0]
+    assert any("where the official data set has 7,365 of 767" in note for note in table.notes)
     (tmp_path / "cuhk03_release").mkdir()
     (tmp_path / "cuhk03_release" / "cuhk-03.mat").write_bytes(mat.read_bytes())
     write_config(tmp_path)
     for root in (tmp_path, tmp_path / "cuhk03_release"):
-        assert cuhk03(root, kind="labeled", protocol="new").digest == table.digest
+        assert cuhk03(root, protocol="new").digest == table.digest
 
 
 def test_source_survives_pickling(mat: Path) -> None:
-    table = cuhk03(mat, kind="labeled")
+    table = cuhk03(mat)
     path = table.rows["path"][0]
     table.source.read(path)
     again = pickle.loads(pickle.dumps(table.source))
@@ -215,12 +214,12 @@ def test_source_survives_pickling(mat: Path) -> None:
 
 
 def test_unknown_image(mat: Path) -> None:
-    source = cuhk03(mat, kind="labeled").source
-    for path in ("images_labeled/1_999_1_01.png", "elsewhere.png"):
+    source = cuhk03(mat).source
+    for path in ("images_detected/1_999_1_01.png", "elsewhere.png"):
         with pytest.raises(InputError, match=f"no image {path}"):
             source.read(path)
     with pytest.raises(InputError, match="expected an image"):
-        source.read("images_labeled/1_001_1_04.png")  # an empty cell
+        source.read("images_detected/1_001_1_04.png")  # an empty cell
 
 
 def test_h5py_missing(mat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +230,8 @@ def test_h5py_missing(mat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_h5py_is_not_needed_for_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
-    assert len(cuhk03(folder, kind="labeled"))
-    assert len(cuhk03(folder, kind="labeled", protocol="new"))
+    assert len(cuhk03(folder))
+    assert len(cuhk03(folder, protocol="new"))
 
 
 def test_damaged_mat(mat: Path, tmp_path: Path) -> None:
@@ -243,10 +242,10 @@ def test_damaged_mat(mat: Path, tmp_path: Path) -> None:
     write_mat(file, kinds=("labeled",))
     with pytest.raises(InputError, match="cells of images in 'detected'"):
         cuhk03(file)
-    with h5py.File(file, "a") as archive:
+    with h5py.File(write_mat(file), "a") as archive:
         del archive["testsets"]
     with pytest.raises(InputError, match="cannot read 'testsets'"):
-        cuhk03(file, kind="labeled")
+        cuhk03(file)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -264,18 +263,18 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 def test_broken_config(tmp_path: Path) -> None:
     write_folder(tmp_path)
-    with pytest.raises(InputError, match=r"needs cuhk03_new_protocol_config_labeled\.mat"):
-        cuhk03(tmp_path, kind="labeled", protocol="new")
+    with pytest.raises(InputError, match=r"needs cuhk03_new_protocol_config_detected\.mat"):
+        cuhk03(tmp_path, protocol="new")
     write_config(tmp_path, labels=None)
     with pytest.raises(InputError, match="lacks the field 'labels'"):
-        cuhk03(tmp_path, kind="labeled", protocol="new")
+        cuhk03(tmp_path, protocol="new")
     write_config(tmp_path, query_idx=np.array([[0]]))
     with pytest.raises(InputError, match="query_idx or labels do not fit"):
-        cuhk03(tmp_path, kind="labeled", protocol="new")
+        cuhk03(tmp_path, protocol="new")
     names = write_config(tmp_path)
-    (tmp_path / "images_labeled" / names[3]).unlink()
-    with pytest.raises(InputError, match=f"{names[3]} of cuhk03_new_protocol_config_labeled.mat is missing"):
-        cuhk03(tmp_path, kind="labeled", protocol="new")
-    (tmp_path / "cuhk03_new_protocol_config_labeled.mat").write_bytes(b"not MATLAB")
+    (tmp_path / "images_detected" / names[3]).unlink()
+    with pytest.raises(InputError, match=f"{names[3]} of cuhk03_new_protocol_config_detected.mat is missing"):
+        cuhk03(tmp_path, protocol="new")
+    (tmp_path / "cuhk03_new_protocol_config_detected.mat").write_bytes(b"not MATLAB")
     with pytest.raises(InputError, match="not a readable MATLAB file"):
-        cuhk03(tmp_path, kind="labeled", protocol="new")
+        cuhk03(tmp_path, protocol="new")

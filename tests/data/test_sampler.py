@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crreid.data.sampler import IdentitySampler, SharedSampler
+from crreid.data.sampler import IdentitySampler
 from crreid.errors import InputError
 
 
@@ -62,8 +62,9 @@ def test_too_few_identities():
 def test_shares_are_whole_identities_and_add_up_to_the_batch(counts, processes, k, epoch):
     labels = np.repeat(np.arange(len(counts)), counts)
     sampler = IdentitySampler(labels.tolist(), 6, k, seed=0)
-    shares = [SharedSampler(sampler, rank=rank, count=processes) for rank in range(processes)]
-    sampler.set_epoch(epoch)
+    shares = [IdentitySampler(labels, 6, k, seed=0, rank=rank, processes=processes) for rank in range(processes)]
+    for each in (sampler, *shares):
+        each.set_epoch(epoch)
     assert {len(share) for share in shares} == {len(sampler)}
     for whole, *parts in zip(sampler, *shares, strict=True):
         assert [key for part in parts for key in part] == whole  # positions too: they seed the augmentation
@@ -72,6 +73,5 @@ def test_shares_are_whole_identities_and_add_up_to_the_batch(counts, processes, 
 
 
 def test_identities_that_cannot_be_shared_equally():
-    sampler = IdentitySampler([0, 0, 1, 1, 2, 2], 3, 2, seed=0)
     with pytest.raises(InputError, match="2 processes cannot share batches of 3 identities equally; choose"):
-        SharedSampler(sampler, rank=0, count=2)
+        IdentitySampler([0, 0, 1, 1, 2, 2], 3, 2, seed=0, processes=2)

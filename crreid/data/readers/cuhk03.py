@@ -1,15 +1,15 @@
-"""CUHK03: 1,467 persons, five pairs of cameras, boxes drawn by hand (labeled) or by a detector (detected).
+"""CUHK03: 1,467 persons, five pairs of cameras, boxes of a detector.
 
 Li et al., "DeepReID: Deep Filter Pairing Neural Network for Person Re-Identification", CVPR 2014 (classic protocol, 20
 test sets of 100 persons); Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017
 (new protocol, 767 persons to train, 700 to test). Two layouts are read: `cuhk-03.mat` as released, and its images
-unpacked to `images_labeled` and `images_detected` as torchreid does, `1_001_1_01.png` = pair 1, person 1, view 1, image
-1. The new protocol comes as `cuhk03_new_protocol_config_<kind>.mat`, published with the second paper (filelist, labels,
-camId, train_idx, query_idx, gallery_idx; indices from 1).
+unpacked to `images_detected` as torchreid does, `1_001_1_01.png` = pair 1, person 1, view 1, image 1. The new protocol
+comes as `cuhk03_new_protocol_config_detected.mat`, published with the second paper (filelist, labels, camId, train_idx,
+query_idx, gallery_idx; indices from 1). Boxes drawn by hand, `labeled` in both, are not read.
 
 Layout of `cuhk-03.mat` (MATLAB 7.3, that is HDF5) after the release's readme and the field's public conversions:
-`labeled` and `detected` are cell arrays with one cell per camera pair, a cell array of persons x 10 images (columns 1-5
-first view, 6-10 second; a cell may be empty); `testsets` is a cell array of 20 matrices of 100 rows (pair, person).
+`detected` is a cell array with one cell per camera pair, a cell array of persons x 10 images (columns 1-5 first view,
+6-10 second; a cell may be empty); `testsets` is a cell array of 20 matrices of 100 rows (pair, person).
 MATLAB stores columns first, so that HDF5 shows every array with its axes reversed: an image as (3, width, height).
 """
 
@@ -30,32 +30,25 @@ from crreid.data.sources import FolderSource, ImageSource, UInt8Image, digest_of
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-__all__ = ["Kind", "Protocol", "cuhk03"]
-
-Kind = Literal["labeled", "detected"]
-Protocol = Literal["classic", "new"]
+__all__ = ["cuhk03"]
 
 NAME = re.compile(r"([1-5])_(\d{3,4})_([12])_(\d{2})\.png")
 """Pair, person in the pair, view, image (1 to 10): names of unpacked images."""
 
 TEST_PERSONS = 100
 PERSONS = 1_467
-OFFICIAL_NEW = {
-    "labeled": {"train": (7_368, 767), "query": (1_400, 700), "gallery": (5_328, 700)},
-    "detected": {"train": (7_365, 767), "query": (1_400, 700), "gallery": (5_332, 700)},
-}
+OFFICIAL_NEW = {"train": (7_365, 767), "query": (1_400, 700), "gallery": (5_332, 700)}
 """Images and identities by role."""
 
 
-def cuhk03(root: Path, *, split: int = 0, kind: Kind = "detected", protocol: Protocol = "classic") -> ImageTable:
+def cuhk03(root: Path, *, split: int = 0, protocol: Literal["classic", "new"] = "classic") -> ImageTable:
     """Read CUHK03 without decoding an image.
 
     Args:
-        root: The folder that holds `cuhk-03.mat` or `images_<kind>`, a parent of it, or the file `cuhk-03.mat`.
+        root: The folder that holds `cuhk-03.mat` or `images_detected`, a parent of it, or the file `cuhk-03.mat`.
             Unpacked images are preferred. The test sets come from `cuhk-03.mat`; without it they are drawn with the
             seeds 0 to 19, and a note says so.
         split: Which of the 20 splits of the classic protocol; 0 for the new one.
-        kind: Boxes drawn by hand (`labeled`) or by a detector (`detected`).
         protocol: `classic`: of 100 test persons the first view is query, the second gallery. `new`: as its file says.
 
     Returns:
@@ -68,28 +61,28 @@ def cuhk03(root: Path, *, split: int = 0, kind: Kind = "detected", protocol: Pro
     root = Path(root)
     folder = root.parent if root.is_file() and root.suffix == ".mat" else root
     if not folder.is_dir():
-        raise InputError(f"{root}: no such folder; expected cuhk-03.mat or images_{kind} there (unpack a zip first)")
-    source, images = _images(folder, kind)
+        raise InputError(f"{root}: no such folder; expected cuhk-03.mat or images_detected there (unpack a zip first)")
+    source, images = _images(folder)
     if protocol == "classic":
-        name, (rows, notes) = "cuhk03", _classic(folder, kind, split, images)
+        name, (rows, notes) = "cuhk03", _classic(folder, split, images)
     else:
-        name, (rows, notes) = "cuhk03-new", _new(folder, kind, images)
-    return ImageTable(name=name, rows=rows, source=source, notes=(f"{kind} boxes", *notes))
+        name, (rows, notes) = "cuhk03-new", _new(folder, images)
+    return ImageTable(name=name, rows=rows, source=source, notes=("detected boxes", *notes))
 
 
-def _images(folder: Path, kind: Kind) -> tuple[ImageSource, pd.DataFrame]:
-    """Return all images of one kind with pair, person, view and camera, and their source."""
-    unpacked, mat = find_path(folder, f"images_{kind}"), find_path(folder, "cuhk-03.mat")
+def _images(folder: Path) -> tuple[ImageSource, pd.DataFrame]:
+    """Return all images with pair, person, view and camera, and their source."""
+    unpacked, mat = find_path(folder, "images_detected"), find_path(folder, "cuhk-03.mat")
     source: ImageSource
     if unpacked is not None:
         source = FolderSource(unpacked.parent)
         paths = [path for path, _ in parse_folder(source, unpacked.name, NAME, "1_001_1_01.png")]
     elif mat is not None:
-        source = _MatSource(mat, kind)
+        source = _MatSource(mat)
         paths = source.names()
     else:
         raise InputError(
-            f"{folder}: expected cuhk-03.mat or the folder images_{kind}, there or up to two folders deeper"
+            f"{folder}: expected cuhk-03.mat or the folder images_detected, there or up to two folders deeper"
         )
     images = pd.DataFrame([_numbers(path)[:3] for path in paths], columns=["pair", "person", "view"])
     camera = 2 * (images["pair"] - 1) + images["view"]
@@ -103,14 +96,16 @@ def _numbers(path: str) -> tuple[int, ...]:
     return tuple(int(group) for group in match.groups()) if match else ()
 
 
-def _classic(folder: Path, kind: Kind, split: int, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _classic(folder: Path, split: int, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of the classic protocol, and notes."""
     views = images.groupby("identity")["view"].nunique()
     complete = [int(identity) for identity in views.index[views == 2]]
-    test, note = _test_identities(folder, kind, split, complete)
+    test, note = _test_identities(folder, split, complete)
     tested = images["identity"].isin(test)
     if not tested.any():
-        raise InputError(f"{folder}: none of the {len(test)} test persons of split {split} has images in images_{kind}")
+        raise InputError(
+            f"{folder}: none of the {len(test)} test persons of split {split} has images in images_detected"
+        )
     role = images["view"].map({1: "query", 2: "gallery"}).where(tested, "train")
     # some persons were seen by one camera only: such a query could find nothing
     hopeless = (role == "query") & ~images["identity"].isin(complete)
@@ -126,21 +121,21 @@ def _classic(folder: Path, kind: Kind, split: int, images: pd.DataFrame) -> tupl
     return rows[list(COLUMNS)], notes
 
 
-def _test_identities(folder: Path, kind: Kind, split: int, complete: list[int]) -> tuple[frozenset[int], str]:
+def _test_identities(folder: Path, split: int, complete: list[int]) -> tuple[frozenset[int], str]:
     """Return the test persons of one split, and where they come from."""
     file = find_path(folder, "cuhk-03.mat")
     if file is None:
         test = draw_test_identities(complete, min(TEST_PERSONS, len(complete) // 2), split)
         return test, f"split {split}: {len(test)} random test persons, drawn with the seed {split}, not official ones"
-    sets = _MatSource(file, kind).test_sets()
+    sets = _MatSource(file).test_sets()
     if split >= len(sets):
         raise InputError(f"{file}: holds {len(sets)} test sets; number {split} is asked for")
     return sets[split], f"split {split} of the {len(sets)} official test sets"
 
 
-def _new(folder: Path, kind: Kind, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _new(folder: Path, images: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of the new protocol, and notes."""
-    name = f"cuhk03_new_protocol_config_{kind}.mat"
+    name = "cuhk03_new_protocol_config_detected.mat"
     beside = folder.resolve().parent / name  # when root is the folder of cuhk-03.mat, as torchreid lays it out
     file = find_path(folder, name) or beside
     if not file.is_file():
@@ -156,11 +151,11 @@ def _new(folder: Path, kind: Kind, images: pd.DataFrame) -> tuple[pd.DataFrame, 
         chosen = names[index].astype(str)
         missing = [name for name in chosen if name not in by_name.index]
         if missing:
-            raise InputError(f"{folder}: {missing[0]} of {file.name} is missing; expected it in images_{kind}")
+            raise InputError(f"{folder}: {missing[0]} of {file.name} is missing; expected it in images_detected")
         part = by_name.loc[chosen, ["path", "camera", "rate"]]
         parts.append(part.assign(role=role, identity=labels[index].astype(int)))
     rows = pd.concat(parts, ignore_index=True)[list(COLUMNS)]
-    return rows, list(count_notes(rows, OFFICIAL_NEW[kind]))
+    return rows, list(count_notes(rows, OFFICIAL_NEW))
 
 
 def _fields(file: Path) -> dict[str, np.ndarray]:
@@ -181,8 +176,8 @@ def _fields(file: Path) -> dict[str, np.ndarray]:
 class _MatSource:
     """Images in `cuhk-03.mat`, under the paths that they would have if they were unpacked; opened lazily."""
 
-    def __init__(self, file: Path, kind: Kind) -> None:
-        self._file, self._kind, self._process = file, kind, 0
+    def __init__(self, file: Path) -> None:
+        self._file, self._process = file, 0
         self._archive: Any = None
         self._cells: list[Any] = []
 
@@ -192,17 +187,17 @@ class _MatSource:
         return str(self._file)
 
     def names(self) -> list[str]:
-        """Return the paths of all images, `images_<kind>/<name>`, sorted."""
+        """Return the paths of all images, `images_detected/<name>`, sorted."""
         archive, cells = self._open()
         names = sorted(
-            f"images_{self._kind}/{pair}_{person:03d}_{1 if image <= 5 else 2}_{image:02d}.png"
+            f"images_detected/{pair}_{person:03d}_{1 if image <= 5 else 2}_{image:02d}.png"
             for pair, persons in enumerate(cells, start=1)
             for person, images in enumerate(persons, start=1)
             for image, reference in enumerate(images, start=1)
             if archive[reference].ndim == 3  # an empty cell is a vector of zeros
         )
         if not names:
-            raise InputError(f"{self._file}: no images in {self._kind!r}; expected five cells of persons x 10 images")
+            raise InputError(f"{self._file}: no images in 'detected'; expected five cells of persons x 10 images")
         return names
 
     def test_sets(self) -> list[frozenset[int]]:
@@ -221,7 +216,7 @@ class _MatSource:
             pair, person, _, image = _numbers(path)
             array = archive[cells[pair - 1][person - 1, image - 1]][()]
         except (ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{self._file}: no image {path}; expected one of those in {self._kind!r}") from error
+            raise InputError(f"{self._file}: no image {path}; expected one of those in 'detected'") from error
         except OSError as error:
             raise InputError(f"{self._file}: {path} is damaged ({error})") from error
         if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8:
@@ -246,10 +241,10 @@ class _MatSource:
                 ) from error
             try:
                 archive = h5py.File(self._file, "r")
-                self._cells = [archive[reference][()].T for reference in archive[self._kind][()].ravel()]
+                self._cells = [archive[reference][()].T for reference in archive["detected"][()].ravel()]
             except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
                 raise InputError(
-                    f"{self._file}: expected a complete MATLAB 7.3 file with cells of images in {self._kind!r}"
+                    f"{self._file}: expected a complete MATLAB 7.3 file with cells of images in 'detected'"
                 ) from error
             self._archive, self._process = archive, os.getpid()
         return self._archive, self._cells
