@@ -46,8 +46,6 @@ from crreid.training.loop import train
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 
-__all__ = ["BenchSize", "bench", "ranking_problem"]
-
 BenchSize = Literal["smoke", "quick", "paper"]
 
 PICTURES, CAMERAS = 64, 4  # different images, which the rows of a table share in turn: drawing one takes 0.05 s

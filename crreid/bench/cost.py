@@ -29,8 +29,6 @@ from crreid.runs import Run
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 
-__all__ = ["MARKET_1501_IDENTITIES", "PAPER_PAIRS", "cost", "method_counts", "method_speed", "training_pairs"]
-
 MARKET_1501_IDENTITIES = 751  # for training
 
 PAPER_PAIRS = 71 * 539 * 24

@@ -29,8 +29,6 @@ from crreid.methods.method import Method
 from crreid.models.channel_attention import ChannelAttention
 from crreid.training.schedule import Schedule
 
-__all__ = ["PlainAttention", "PlainPairs", "PlainStep", "on_device", "plain_scores", "with_plain_attention"]
-
 
 class PlainAttention(nn.Module):
     """Channel attention as the papers draw it, one module per arrow, with the parameters of ours."""

@@ -20,8 +20,6 @@ from crreid.files import write_atomically
 from crreid.provenance import provenance, time_stamp
 from crreid.settings import digest_of
 
-__all__ = ["timing"]
-
 
 def timing(
     what: Mapping[str, Any],

@@ -21,8 +21,6 @@ from crreid.evaluation.ranking import JUNK, RetrievalLabels, multi_shot, single_
 from crreid.methods.method import Method
 from crreid.numerics import keep_freed_memory
 
-__all__ = ["EvaluationSettings", "chance_rank1", "embed_table", "evaluate", "image_batches", "query_distances"]
-
 BATCH = 64  # images embedded at a time
 
 

@@ -31,15 +31,6 @@ from crreid.evaluation.evaluate import image_batches
 from crreid.methods.method import Method
 from crreid.models.weights import fill_module
 
-__all__ = [
-    "IDENTICAL_DECIBELS",
-    "PerceptualDistance",
-    "peak_signal_to_noise_ratio",
-    "restoration_quality",
-    "restore_pixels",
-    "structural_similarity",
-]
-
 RANGE = 255  # of pixel values
 WINDOW = 11  # pixels along a side of SSIM's window, so the least height and width of its images
 LEAST_SIDE = 31  # pixels of height and width below which AlexNet has no map left

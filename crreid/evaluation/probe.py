@@ -18,8 +18,6 @@ from sklearn.preprocessing import StandardScaler
 
 from crreid.errors import InputError
 
-__all__ = ["probe"]
-
 
 def probe(
     features: NDArray[np.float32],

@@ -33,8 +33,6 @@ from numpy.typing import NDArray
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
-__all__ = ["JUNK", "Distances", "RetrievalLabels", "match_positions", "multi_shot", "rank_lists", "single_shot"]
-
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 Distances = NDArray[np.floating[Any]] | torch.Tensor  # (queries, gallery), smaller = more alike, no NaN

@@ -21,8 +21,6 @@ from crreid.errors import InputError
 from crreid.figures.labels import name_ends, name_points, write
 from crreid.figures.style import INK, MEASURED, MUTED, SMALL, WIDTH, Look, broken, looks, styled, text_width
 
-__all__ = ["LABELS", "bars", "by_rate", "scatter"]
-
 LABELS = {
     **{f"rank{rank}": f"rank-{rank} (per cent)" for rank in (1, 5, 10, 20)},
     "map_hit": "mAP (per cent)",

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from crreid.errors import InputError
 from crreid.figures.style import CORRECT, DPI, FALSE, MUTED, SMALL, WIDTH, broken, styled, text_width
 
-__all__ = ["error_map", "images"]
-
 UInt8Image = NDArray[np.uint8]
 
 _WIDEST, _GAP, _LINE = 110, 8, 20  # pixels of the page: of an image, between images, of a line of text

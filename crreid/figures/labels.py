@@ -15,8 +15,6 @@ from sklearn.isotonic import isotonic_regression
 
 from crreid.figures.style import SMALL, Look, broken, text_width
 
-__all__ = ["name_ends", "name_points", "spread", "write"]
-
 _LINE = 0.18  # inches of a line of small text
 
 

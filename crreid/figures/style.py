@@ -21,8 +21,6 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from PIL import Image
 
-__all__ = ["DPI", "INK", "MUTED", "SMALL", "WIDTH", "Look", "broken", "looks", "png", "study_style", "styled"]
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INKS = ("#006fad", "#c25600", "#008460", "#a05f83", "#9b6b00", "#3c7da2")
 """The same, as dark as text takes to have a contrast of 4.5 on white (level AA of WCAG 2.1)."""

@@ -15,8 +15,6 @@ from numpy.random import Generator
 from crreid.synthetic.drawing import Floats, Material, Point, Rgb, Surface, Tube, choose, plain, scaled
 from crreid.synthetic.people import SHAPES, Garment, Person, paint
 
-__all__ = ["Arm", "Leg", "Pose", "body", "draw_pose", "walk"]
-
 UPPER_ARM, FOREARM, THIGH, SHIN = 0.165, 0.145, 0.235, 0.225
 
 HEAD = (0.52, 0.84, 0.97, 1.0, 0.99, 0.94, 0.84, 0.66, 0.42)

@@ -13,8 +13,6 @@ from PIL import Image
 from crreid.data.sources import UInt8Image
 from crreid.synthetic.drawing import Floats, Rgb
 
-__all__ = ["Camera", "box_mean", "develop", "draw_camera"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:

@@ -14,8 +14,6 @@ from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.synthetic.renderer import RENDERER_VERSION, Renderer
 
-__all__ = ["SyntheticSettings", "SyntheticSource", "synthetic_pedestrians"]
-
 LEAST = {"train_identities": 2, "test_identities": 2, "cameras": 2, "images_per_camera": 2, "height": 32, "width": 16}
 DISTRACTOR_SHARE = 0.1  # distractors per image of the test identities
 

@@ -12,8 +12,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-__all__ = ["Canvas", "Floats", "Material", "Point", "Rgb", "Surface", "Tube", "View", "choose", "plain", "scaled"]
-
 Floats = NDArray[np.floating[Any]]  # float32 wherever pixels are meant
 Rgb = tuple[float, float, float]  # display values in [0, 1]
 Point = tuple[float, float, float]  # in body heights: x to the person's left, y up from the ground, z forward

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from crreid.synthetic.drawing import Floats, Rgb, choose
 
-__all__ = ["PATTERNS", "SHAPES", "Bag", "Garment", "Person", "Print", "draw_person", "paint"]
-
 COARSE_UPPER: dict[Rgb, float] = {(0.46, 0.46, 0.47): 4.0, (0.53, 0.48, 0.42): 3.0, (0.40, 0.45, 0.53): 3.0}
 COARSE_LOWER: dict[Rgb, float] = {(0.18, 0.18, 0.20): 3.0, (0.24, 0.29, 0.40): 3.0, (0.40, 0.39, 0.38): 2.0}
 """Coarse colours with their shares: few, and middling for upper garments, so that patterns have room both ways."""

@@ -17,8 +17,6 @@ from crreid.synthetic.drawing import Canvas, Floats, View, choose
 from crreid.synthetic.people import Person, draw_person
 from crreid.synthetic.scenes import draw_scene, occlude, smooth_noise
 
-__all__ = ["RENDERER_VERSION", "Renderer"]
-
 RENDERER_VERSION = "1"
 """Changes with every change of a pixel, so that cached images are drawn again."""
 

@@ -14,8 +14,6 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from crreid.synthetic.drawing import Floats, Rgb, choose, scaled
 
-__all__ = ["draw_scene", "occlude", "smooth_noise"]
-
 SCENE_WIDTH, SCENE_HEIGHT = 5.0, 1.6
 
 GROUNDS: dict[str, Rgb] = {  # kinds of places, which cameras have in turn
