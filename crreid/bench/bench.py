@@ -55,13 +55,9 @@ COLUMNS = ["section", "case", "recipe", "unit", *NUMBERS]
 NETWORKS = ("plain fp32", "plain autocast", "fast")
 RECIPES = {"step": NETWORKS, "epoch": NETWORKS, "embedding": NETWORKS, "ranking": ("plain", "fast")}
 """The recipes of each section; ratios refer to the first one."""
-COUNTED = {
-    "step": "operations of a pair in training",
-    "epoch": "operations of a pair in training",
-    "embedding": "operations of an image and its mirror image",
-}
+COUNTED = dict.fromkeys(("step", "epoch"), "operations of a pair in training")
+COUNTED["embedding"] = "operations of an image and its mirror image"
 PEAKS = {"fp32": "product of fp32 matrices", "bf16": "product of bf16 matrices"}
-
 
 ON_CPU = {"smoke": ((2, 2), (2, 2)), "quick": ((6, 4), (18, 4)), "paper": ((3, 4), (3, 2))}
 ON_GPU = {"smoke": ((2, 2), (2, 2)), "quick": ((6, 4), (100, 4)), "paper": ((6, 4), (100, 4))}
@@ -81,12 +77,8 @@ class _Job:
     folder: str
 
     @property
-    def batch(self) -> tuple[int, int]:
-        return (ON_GPU if self.device == "cuda" else ON_CPU)[self.size][0]
-
-    @property
-    def people(self) -> tuple[int, int]:
-        return (ON_GPU if self.device == "cuda" else ON_CPU)[self.size][1]
+    def sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (ON_GPU if self.device == "cuda" else ON_CPU)[self.size]
 
     @property
     def plain(self) -> bool:
@@ -101,34 +93,30 @@ class _Job:
         return torch.contiguous_format if self.plain else torch.channels_last
 
     def run(self) -> Run:
-        """Return PS-HRNet of the size's profile, at a learning rate at which nothing diverges within a few steps."""
+        """Return PS-HRNet of the size's profile, at a learning rate at which nothing diverges soon."""
         rows = state_of_the_art_rows(profile_settings(self.size, "mlr-synthetic"), seed=0, weights=RANDOM_WEIGHTS)
-        identities, images = self.batch
+        identities, images = self.sizes[0]
         schedule = Schedule(epochs=2, warmup_epochs=2, identities_per_batch=identities, images_per_identity=images)
         return replace(rows["PS-HRNet"], schedule=replace(schedule, precision=self.precision))
 
     def method(self) -> Method:
-        """Build the method on the device, in training mode, its modules and layout those of the recipe."""
+        """Build the method on the device, in training mode, with the recipe's modules and layout."""
         torch.manual_seed(0)
-        method = untrained(self.run(), self.people[0])
+        method = untrained(self.run(), self.sizes[1][0])
         if self.plain:
             with_plain_attention(method)
         return method.to(self.device).to(memory_format=self.layout).train()
 
     def noise(self) -> PairBatch:
-        """Return a batch in the layout in which the recipe's data come."""
-        batch = random_batch(*self.batch, self.run().size, torch.device(self.device))
+        """Return a batch of noise in the recipe's layout."""
+        batch = random_batch(*self.sizes[0], self.run().size, torch.device(self.device))
         high, low = (images.contiguous(memory_format=self.layout) for images in (batch.high, batch.low))
         return replace(batch, high=high, low=low)
 
     def stepper(self, method: Method) -> Callable[[PairBatch], object]:
-        """Return the recipe's training step."""
-        schedule, device = self.run().schedule, torch.device(self.device)
-        step: PlainStep | TrainingStep
-        if self.plain:
-            step = PlainStep(method, schedule, device, autocast=self.precision == "bf16")
-        else:
-            step = TrainingStep(method, schedule, device)
+        schedule, device, bf16 = self.run().schedule, torch.device(self.device), self.precision == "bf16"
+        plain = self.plain
+        step = PlainStep(method, schedule, device, autocast=bf16) if plain else TrainingStep(method, schedule, device)
         step.set_learning_rate(schedule.learning_rate_at(0))
         return step
 
@@ -136,21 +124,10 @@ class _Job:
 def bench(
     size: BenchSize = "quick", device: str = "auto", repeats: int = 3, threads: int = 1, out: str = "results/bench"
 ) -> Path:
-    """Measure training and evaluation of PS-HRNet against the plain recipe; print a table and write a CSV.
+    """Measure training and evaluation of PS-HRNet against the plain recipe; print a table, write and return a CSV file.
 
-    Args:
-        size: paper (256 x 128, HRNet-W32, VDSR-CA of 20 layers), quick (that profile's networks) or smoke (for tests).
-        device: auto, cpu or cuda.
-        repeats: Processes per recipe; their median counts.
-        threads: CPU threads of each process. Several wait for each other at every barrier, so that more than one gives
-            true ratios only on a machine that does nothing else.
-        out: Folder of the CSV, `<device>-<size>.csv`, which is replaced.
-
-    Returns:
-        The CSV file.
-
-    Raises:
-        InputError: A number is out of range, or the recipes' scores differ.
+    `crreid bench --help` tells the options. More threads than one wait for each other at every barrier. Raises
+    InputError where a number is out of range, or the recipes' scores differ.
     """
     if size not in ON_CPU or min(repeats, threads) < 1:
         raise InputError(f"bench needs a size of {', '.join(ON_CPU)}, and repeats and threads of at least 1")
@@ -169,7 +146,7 @@ def bench(
                 rows += _in_process(_measured, make(section=section, recipe=recipe))
     frame = _summary(pd.DataFrame(rows).reindex(columns=COLUMNS)).assign(
         size=size,
-        batch="{} x {}".format(*facts.batch),
+        batch="{} x {}".format(*facts.sizes[0]),
         repeats=repeats,
         device=here["device"],
         threads=threads,
@@ -187,7 +164,7 @@ def bench(
 
 
 def ranking_problem(queries: int, gallery: int) -> tuple[np.ndarray, RetrievalLabels]:
-    """Return distances (queries, gallery) float32 without ties in a row, and labels as in Market-1501's evaluation."""
+    """Return distances (queries, gallery) float32 without ties in a row, and labels as Market-1501 has them."""
     generator = np.random.default_rng(0)
     identities = max(2, queries * 750 // 3368)
     labels = RetrievalLabels(
@@ -205,7 +182,7 @@ def ranking_problem(queries: int, gallery: int) -> tuple[np.ndarray, RetrievalLa
 
 
 def _in_process(measure: Callable[[_Job], list[dict[str, Any]]], job: _Job) -> list[dict[str, Any]]:
-    """Measure a job in a fresh process with its number of threads: rows by the names of COLUMNS."""
+    """Measure a job in a fresh process with its number of threads; return rows by the names of COLUMNS."""
     with ProcessPoolExecutor(max_workers=1, env={"OMP_NUM_THREADS": str(job.threads)}) as pool:
         rows: list[dict[str, Any]] = pool.submit(measure, job).result()
     return [{"section": job.section, "recipe": job.recipe} | row for row in rows]
@@ -224,9 +201,9 @@ def _arithmetic(job: _Job) -> list[dict[str, Any]]:
         seconds = min(seconds_of(partial(torch.matmul, left, right), device) for _ in range(11))
         rows.append(_row(PEAKS[precision], "GFLOP", seconds, 2 * side**3 / 1e9))
     counts = method_counts(job.run())
-    rows.append({"case": COUNTED["step"], "unit": "", "gflop": 2e-9 * counts["training_multiply_adds"]})
-    rows.append({"case": COUNTED["embedding"], "unit": "", "gflop": 4e-9 * counts["embedding_multiply_adds"]})
-    return rows
+    training, embedding = 2e-9 * counts["training_multiply_adds"], 4e-9 * counts["embedding_multiply_adds"]
+    found = ((COUNTED["step"], training), (COUNTED["embedding"], embedding))
+    return rows + [{"case": case, "unit": "", "gflop": number} for case, number in found]
 
 
 def _measured(job: _Job) -> list[dict[str, Any]]:
@@ -245,7 +222,7 @@ def _step(job: _Job) -> dict[str, Any]:
 
 
 def _embedding(job: _Job) -> dict[str, Any]:
-    """Time descriptors of a batch of noise and of its mirror images."""
+    """Time descriptors of noise and of its mirror images."""
     method, batch = job.method().eval(), job.noise()
 
     @torch.inference_mode(not job.plain)
@@ -262,13 +239,13 @@ def _embedding(job: _Job) -> dict[str, Any]:
 def _epoch(job: _Job) -> dict[str, Any]:
     """Time a short epoch with data, after what happens once per training: the first step, the pairs made resident."""
     run, folder, device, method = job.run(), Path(job.folder), torch.device(job.device), job.method()
-    identities, images = job.people
+    batch, (identities, images) = job.sizes
     numbers = np.arange(identities * images * CAMERAS)
     rows = {"path": [f"{number % PICTURES:04d}.jpg" for number in numbers], "rate": 1.0 + numbers % 4, "role": "train"}
     rows |= {"identity": numbers // (images * CAMERAS), "camera": numbers % CAMERAS}
     table = ImageTable(name="benchmark", rows=pd.DataFrame(rows), source=FolderSource(folder))
     dataset = PairDataset(table, PixelCache(table, folder / "pixels"), run.size, run.augmentation, seed=0)
-    sampler = IdentitySampler(dataset.labels.tolist(), *job.batch, seed=0)
+    sampler = IdentitySampler(dataset.labels.tolist(), *batch, seed=0)
     if job.plain:
         step = job.stepper(method)
         step(job.noise())
@@ -282,7 +259,7 @@ def _epoch(job: _Job) -> dict[str, Any]:
             log = train(method, dataset, run.schedule, seed=0, device=device, folder=folder, report=lambda line: None)
         seconds = float(log.epochs["seconds"].iloc[1])
     case = f"PS-HRNet, epoch of {len(sampler)} steps with data"
-    return _row(case, "pairs", seconds / len(sampler), job.batch[0] * job.batch[1])
+    return _row(case, "pairs", seconds / len(sampler), batch[0] * batch[1])
 
 
 def _ranking(job: _Job) -> dict[str, Any]:
@@ -299,7 +276,6 @@ def _ranking(job: _Job) -> dict[str, Any]:
 
 
 def _row(case: str, unit: str, seconds: float, count: float) -> dict[str, Any]:
-    """Return the row of something that takes so many seconds for `count` units."""
     return {"case": case, "unit": unit, "per_second": count / seconds, "milliseconds": 1000 * seconds}
 
 
@@ -319,11 +295,7 @@ def _peak_mebibytes(job: _Job) -> float | None:
 
 
 def _summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the medians of the repeats, each recipe's ratio to the first one, and the share of the arithmetic alone.
-
-    Raises:
-        InputError: Two recipes' scores of the same ranking differ.
-    """
+    """Return the medians of the repeats, each recipe's ratio to the first, and the share of the arithmetic alone."""
     for name, values in frame[SCORES].items():
         if values.max() - values.min() > 1e-9:
             raise InputError(f"the evaluations disagree on {name}: {', '.join(map(str, values.dropna()))}")

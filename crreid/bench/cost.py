@@ -65,10 +65,8 @@ def cost(
     module = copy.deepcopy(module).to(device).eval()
     images = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
     parameters = list(module.parameters())
-    counts: dict[str, float] = {
-        "parameters": sum(tensor.numel() for tensor in parameters),
-        "multiply_adds": multiply_adds(lambda: module(images)),
-    }
+    counts: dict[str, float] = {"parameters": sum(tensor.numel() for tensor in parameters)}
+    counts["multiply_adds"] = multiply_adds(lambda: module(images))
     if device == META:
         return counts
     keep_freed_memory()  # as in training; else the process's history decides whether each map costs page faults
@@ -91,14 +89,10 @@ def multiply_adds(action: Callable[[], object]) -> int:
 
 
 def peak_bytes(action: Callable[[], object], besides: Iterable[Tensor]) -> int:
-    """Return the most memory in use at once during an action, without the tensors that were there before.
+    """Return the most memory in use at once during an action, without the tensors `besides`, which were there before.
 
     On a GPU this is what PyTorch's allocator reports, the scratch memory of its kernels included. On a CPU it is the
     sum of the tensors alive after each operation; scratch memory within an operation is not seen.
-
-    Args:
-        action: What to measure.
-        besides: Tensors on the device that do not count, such as weights and input; at least one.
     """
     besides = list(besides)
     device = besides[0].device
@@ -139,12 +133,9 @@ class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def fastest_seconds(action: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return the shortest duration of an action, done once before, as a first time allocates and chooses kernels.
+    """Return the shortest of at least so many durations of an action, more until LEAST_SECONDS have gone.
 
-    Args:
-        action: What to time.
-        device: Where it computes.
-        repeats: How often at least; more until 0.3 s have gone.
+    It is done once before, as a first time allocates and chooses kernels.
     """
     action()
     fastest, times, started = math.inf, 0, time.perf_counter()
@@ -180,10 +171,6 @@ def random_batch(identities: int, images: int, size: tuple[int, int], device: to
 def method_counts(run: Run, identities: int = MARKET_1501_IDENTITIES) -> dict[str, Any]:
     """Count what training a run's method and embedding one image takes, without computing anything.
 
-    Args:
-        run: Gives method, teacher, size and batch.
-        identities: Training identities, which are the outputs of the classifiers.
-
     Returns:
         parameters_embedding (those that a descriptor depends on), parameters_training (those of all networks that take
         part in training, discriminators and a frozen teacher included), training_multiply_adds (per pair, forward and
@@ -191,10 +178,15 @@ def method_counts(run: Run, identities: int = MARKET_1501_IDENTITIES) -> dict[st
         many of these fall to the submodules that the method calls, e.g. `restoration`).
     """
     schedule = run.schedule
+
+    def train() -> None:
+        for player in method.players():
+            torch.stack(list(method.losses(batch, player).values())).sum().backward()  # type: ignore[no-untyped-call]
+
     with META:
         method = untrained(run, identities).train()
         batch = random_batch(schedule.identities_per_batch, schedule.images_per_identity, run.size, META)
-        training = multiply_adds(lambda: _backward(method, batch)) // len(batch.labels)
+        training = multiply_adds(train) // len(batch.labels)
         embedding = _Embedding(method.eval().requires_grad_(True))
         with FlopCounterMode(display=False) as counter:
             descriptors = embedding(batch.low[:1], batch.rates[:1])
@@ -213,11 +205,6 @@ def method_counts(run: Run, identities: int = MARKET_1501_IDENTITIES) -> dict[st
 
 def method_speed(run: Run, identities: int, device: torch.device) -> dict[str, float]:
     """Measure a run's method with fresh weights on noise, at the run's precision; torch's generator stays as it was.
-
-    Args:
-        run: Gives method, teacher, size, batch, precision, and whether the evaluation adds mirror images.
-        identities: Training identities.
-        device: Where to measure.
 
     Returns:
         images_per_second (embedded as the evaluation does), query_milliseconds (the same for one image at a time),
@@ -250,10 +237,7 @@ def method_speed(run: Run, identities: int, device: torch.device) -> dict[str, f
 
 
 def training_pairs(train: ImageTable, schedule: Schedule) -> int:
-    """Return how many pairs a training sees in all its epochs: those of the batches that `IdentitySampler` makes.
-
-    Divided by a record's training seconds this is the speed of training, data included.
-    """
+    """Return how many pairs a training sees in all its epochs: those of the batches that `IdentitySampler` makes."""
     labels = train.rows["identity"].astype("category").cat.codes.tolist()
     identities, images = schedule.identities_per_batch, schedule.images_per_identity
     return schedule.epochs * len(IdentitySampler(labels, identities, images, seed=0)) * identities * images
@@ -269,9 +253,3 @@ class _Embedding(nn.Module):
     def forward(self, images: Tensor, rates: Tensor) -> Tensor:
         features = self.method.embed(images, rates).float()
         return features + self.method.embed(images.flip(3), rates).float() if self._flip else features
-
-
-def _backward(method: Method, batch: PairBatch) -> None:
-    """Compute the losses of every player and their gradients."""
-    for player in method.players():
-        torch.stack(list(method.losses(batch, player).values())).sum().backward()  # type: ignore[no-untyped-call]

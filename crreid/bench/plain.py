@@ -34,7 +34,6 @@ class PlainAttention(nn.Module):
     """Channel attention as the papers draw it, one module per arrow, with the parameters of ours."""
 
     def __init__(self, attention: ChannelAttention) -> None:
-        """Share the two convolutions of `attention`."""
         super().__init__()
         self.scores = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), attention.reduce, nn.ReLU(inplace=True), attention.expand, nn.Sigmoid()
@@ -61,15 +60,7 @@ class PlainPairs(Dataset[dict[str, Any]]):
     """The pairs of a PairDataset, each made by PIL when it is asked for, with the same draws."""
 
     def __init__(self, dataset: PairDataset, table: ImageTable) -> None:
-        """Read nothing yet.
-
-        Args:
-            dataset: Gives labels and draws; made from `table`.
-            table: The training images, read from its source.
-
-        Raises:
-            InputError: The protocol's filters are not the default ones.
-        """
+        """Read nothing yet; raise InputError where `table`, which `dataset` was made from, has other filters."""
         if table.degradation.describe() != "bicubic+antialias -> bilinear":
             raise InputError("the plain recipe knows the default filters only")
         self._dataset, self._read, self._paths = dataset, table.source.read, table.rows["path"].tolist()
@@ -84,8 +75,8 @@ class PlainPairs(Dataset[dict[str, Any]]):
         mirror, top, left = (int(number) for number in dataset.draw(key)[:3])
         height, width = dataset.size
         tensors = []
-        for picture in (_resized(original, dataset.size), _degraded(original, rate, dataset.size)):
-            image = functional.to_tensor(picture)
+        for each in (1.0, rate):
+            image = functional.to_tensor(_degraded(original, each, dataset.size))
             image = functional.pad(functional.hflip(image) if mirror else image, [dataset.augmentation.padding])
             image = functional.crop(image, top, left, height, width)
             tensors.append(functional.normalize(image, list(MEAN), list(STD)))
@@ -93,15 +84,11 @@ class PlainPairs(Dataset[dict[str, Any]]):
         return {"high": tensors[0], "low": tensors[1], "labels": label, "rates": np.float32(rate)}
 
 
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-
-
 def _degraded(image: Image.Image, rate: float, size: tuple[int, int]) -> Image.Image:
     if rate > 1:
         height, width = low_resolution_size(image.height, image.width, rate)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
-    return _resized(image, size)
+    return image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
 def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iterator[PairBatch]:
@@ -114,23 +101,11 @@ class PlainStep:
     """A training step in a dozen lines, for a method with one player."""
 
     def __init__(self, method: Method, schedule: Schedule, device: torch.device, *, autocast: bool) -> None:
-        """Make the optimiser, at learning rate 0 until `set_learning_rate`.
-
-        Args:
-            method: On `device`, with one player.
-            schedule: Momentum and weight decay.
-            device: Where the method is.
-            autocast: Run the networks in bfloat16.
-        """
+        """Make the optimiser, at learning rate 0 until `set_learning_rate`; `autocast` means bfloat16."""
         self._method, self._device, self._autocast = method, device, autocast
         self._player, player = next(iter(method.players().items()))
-        self._optimizer = torch.optim.SGD(
-            player.groups,
-            lr=0.0,
-            momentum=schedule.momentum,
-            nesterov=schedule.nesterov,
-            weight_decay=schedule.weight_decay,
-        )
+        options: dict[str, Any] = {"momentum": schedule.momentum, "weight_decay": schedule.weight_decay}
+        self._optimizer = torch.optim.SGD(player.groups, lr=0.0, nesterov=schedule.nesterov, **options)
 
     def __call__(self, batch: PairBatch) -> dict[str, float]:
         """Take a step; return the losses before it."""
@@ -151,13 +126,8 @@ class PlainStep:
 def plain_scores(distances: np.ndarray, labels: RetrievalLabels) -> dict[str, float]:
     """Score as usual: sort the whole gallery for all queries at once, then look at one query after the other.
 
-    Args:
-        distances: (queries, gallery), without ties.
-        labels: Identities and cameras of its rows and columns.
-
-    Returns:
-        rank1, rank5, rank10, rank20, map_hit (precision averaged at each hit) and map_trapezoid (precision before and
-        at each hit averaged) as fractions, over the queries that have a correct match in the gallery.
+    From distances (queries, gallery) without ties: `multi_shot`'s metrics by name, as fractions, over the queries that
+    have a correct match in the gallery.
     """
     order = np.argsort(distances, axis=1)
     matches = labels.gallery_identities[order] == labels.query_identities[:, None]

@@ -32,11 +32,9 @@ def timing(
     """Return a recorded timing, or measure and record it, on one thread of the CPU.
 
     One thread, because several wait for each other at every barrier as soon as anything else runs on the machine.
-    Numbers that stand beside each other, such as the rows of a table, belong into one timing.
 
     Args:
-        what: What is timed, as plain JSON; it names the record. The machine is not part of it: a timing that was
-            recorded elsewhere is shown, and says where.
+        what: What is timed, as plain JSON; it names the record, whatever the machine.
         results_dir: Holds `timings/`.
         measure: Returns the numbers by name, as plain JSON; called only where nothing is recorded.
         device: Where `measure` computes.
@@ -62,19 +60,13 @@ def timing(
         content = {"format": 1, "digest": digest_of(what), "what": what, "values": values, "machine": machine}
         content = json.loads(json.dumps(content)) | {"checksum": _checksum(content)}
         write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    found = _read(file, what)
-    return {"values": found["values"]} | {name: found["machine"][name] for name in ("device", "threads", "started")}
-
-
-def _read(file: Path, what: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
-        checksum = content.pop("checksum")
-        if checksum != _checksum(content) or content["what"] != what:
+        found = json.loads(file.read_text(encoding="utf8"))
+        if found.pop("checksum") != _checksum(found) or found["what"] != what:
             raise ValueError("its content does not fit its checksum or its name")
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise InputError(f"{file}: not a timing of crreid ({error}); delete it to measure again") from error
-    return content
+    return {"values": found["values"]} | {name: found["machine"][name] for name in ("device", "threads", "started")}
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -14,13 +14,9 @@ RESULTS = Path(__file__).resolve().parents[2] / "results" / "bench"
 
 def rows_of(rank1: float = 0.5) -> pd.DataFrame:
     """Invented numbers: each recipe of a section is as fast as its place; three processes each, one of them slow."""
-    rows = [
-        {"section": "arithmetic", "case": case, "recipe": "", "per_second": peak}
-        for case, peak in ((PEAKS["fp32"], 100), (PEAKS["bf16"], 200))
-    ]
-    rows += [
-        {"section": "arithmetic", "case": case, "recipe": "", "gflop": 5.0} for case in sorted(set(COUNTED.values()))
-    ]
+    facts = [{"case": PEAKS["fp32"], "per_second": 100}, {"case": PEAKS["bf16"], "per_second": 200}]
+    facts += [{"case": case, "gflop": 5.0} for case in sorted(set(COUNTED.values()))]
+    rows = [{"section": "arithmetic", "recipe": ""} | fact for fact in facts]
     for section in ("step", "ranking"):
         for slow in (False, True, False):
             for place, recipe in enumerate(RECIPES[section], start=1):
