@@ -60,15 +60,7 @@ def evaluate(
     device: torch.device,
     precision: str = "bf16",
 ) -> pd.DataFrame:
-    """Score a method; the gallery is embedded once.
-
-    Args:
-        method: Trained, on `device`.
-        data: Queries and gallery.
-        settings: Flip test, draws, further query rates.
-        size: (height, width) of the network's input.
-        device: Where to embed.
-        precision: `bf16` or `fp32`.
+    """Score a trained method, on `device`; `size` is (height, width) of its input, `precision` `bf16` or `fp32`.
 
     Returns:
         The columns of `multi_shot` and `single_shot` behind a column test. `drawn`: each query at the rate that the

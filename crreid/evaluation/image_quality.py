@@ -45,7 +45,7 @@ def peak_signal_to_noise_ratio(original: UInt8Image, image: UInt8Image) -> float
     One mean squared error over all pixels and the three channels of RGB, no crop. Infinite for identical images:
     whoever averages must decide what such an image counts for. Raises InputError for other types or shapes that differ.
     """
-    _check(original, image, dimensions=3, least=1)
+    _check(original, image, "(H, W, 3)", least=1)
     with np.errstate(divide="ignore"):
         return float(metrics.peak_signal_noise_ratio(original, image, data_range=RANGE))  # type: ignore[no-untyped-call]
 
@@ -58,7 +58,7 @@ def structural_similarity(original: UInt8Image, image: UInt8Image) -> float:
     window whose 11x11 pixels lie inside of them counts the same. Raises InputError for other types, images smaller than
     the window, or shapes that differ.
     """
-    _check(original, image, dimensions=3, least=WINDOW)
+    _check(original, image, "(H, W, 3)", least=WINDOW)
     window = {"gaussian_weights": True, "sigma": 1.5, "truncate": 3.5}  # 3.5 deviations: 5 pixels to each side
     rest = {"use_sample_covariance": False, "channel_axis": 2, "data_range": RANGE, "K1": 0.01, "K2": 0.03}
     return float(metrics.structural_similarity(original, image, **window, **rest))  # type: ignore[no-untyped-call]
@@ -92,16 +92,15 @@ class PerceptualDistance:
 
         Raises InputError for other types, sides below 31 pixels, or shapes that differ.
         """
-        _check(originals, images, dimensions=4, least=LEAST_SIDE)
+        _check(originals, images, "(N, H, W, 3)", least=LEAST_SIDE)
         tensors = (torch.tensor(array, device=self._device).permute(0, 3, 1, 2) for array in (originals, images))
         found: Tensor = self._network(*(tensor.float() / RANGE for tensor in tensors), normalize=True)
         return found.flatten().tolist()
 
 
-def _check(originals: UInt8Image, images: UInt8Image, *, dimensions: int, least: int) -> None:
-    shape = "(N, H, W, 3)" if dimensions == 4 else "(H, W, 3)"
+def _check(originals: UInt8Image, images: UInt8Image, shape: str, *, least: int) -> None:
     for array in (originals, images):
-        sized = array.ndim == dimensions and array.shape[-1] == 3 and min(array.shape[-3:-1]) >= least
+        sized = array.ndim == shape.count(",") + 1 and array.shape[-1] == 3 and min(array.shape[-3:-1]) >= least
         if array.dtype != np.uint8 or not sized:
             expected = f"{shape} uint8 with H and W of at least {least}"
             raise InputError(f"images to compare are {array.shape} {array.dtype}; expected {expected}")
@@ -147,14 +146,9 @@ def restoration_quality(
     The original is that file at the network's size. On data of native low resolution (CAVIAR) it is no better than the
     recording. Values are means over the images of what each scores by itself.
 
-    Args:
-        method: On `device`; set to evaluation mode here. For one that restores nothing, its input is measured.
-        data: Provides the queries.
-        rates: Downsampling rates of at least 1.
-        size: (height, width) of the network's input, at least 11 pixels each, 31 for LPIPS.
-        device: Where to restore.
-        precision: `bf16` or `fp32`, as in training.
-        perceptual: Measures LPIPS too.
+    The method, on `device`, is set to evaluation mode here; for one that restores nothing, its input is measured. Rates
+    are at least 1, `size` (height, width) of the network's input at least 11 pixels each, 31 where LPIPS is measured,
+    with `perceptual`; `precision` is `bf16` or `fp32`, as in training.
 
     Returns:
         Columns rate, measure (`psnr` in decibels, where an image without error counts `IDENTICAL_DECIBELS`, `ssim`,

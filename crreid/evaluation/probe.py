@@ -35,7 +35,7 @@ def probe(
     Args:
         features: (N, D) finite descriptors.
         targets: (N,) what is to be told, e.g. the downsampling rate; every value is a class.
-        identities: (N,) identities, at least two.
+        identities: (N,), at least two different ones.
         penalties: Strengths of the L2 penalty to choose from (one over scikit-learn's C).
 
     Returns:

@@ -48,21 +48,13 @@ SCORE_COLUMNS = ("protocol", "rate", "metric", "value", "deviation", "queries", 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RetrievalLabels:
-    """Labels of the rows (queries) and columns (gallery images) of a distance matrix.
+    """Labels of the rows (queries) and columns (gallery images) of a distance matrix."""
 
-    Attributes:
-        query_identities: (queries,) integers of at least 0.
-        query_cameras: (queries,) integers.
-        query_rates: (queries,) downsampling rate of each query, at least 1; scores are broken down by it.
-        gallery_identities: (gallery,) integers; `JUNK` (-1) is removed, `DISTRACTOR` (-2) matches no query.
-        gallery_cameras: (gallery,) integers.
-    """
-
-    query_identities: Integers
-    query_cameras: Integers
-    query_rates: NDArray[np.float64]
-    gallery_identities: Integers
-    gallery_cameras: Integers
+    query_identities: Integers  # (queries,) at least 0
+    query_cameras: Integers  # (queries,)
+    query_rates: NDArray[np.float64]  # (queries,) downsampling rates, at least 1; scores are broken down by them
+    gallery_identities: Integers  # (gallery,); `JUNK` (-1) is removed, `DISTRACTOR` (-2) matches no query
+    gallery_cameras: Integers  # (gallery,)
 
     def __post_init__(self) -> None:
         """Turns the fields into int64 and float64 arrays; raises InputError where they are not as described."""
@@ -115,7 +107,7 @@ def multi_shot(distances: Distances, labels: RetrievalLabels, *, unmatched: Unma
 
     Args:
         distances: (queries, gallery), smaller = more alike.
-        labels: Labels of its rows and columns.
+        labels: Of its rows and columns.
         unmatched: What becomes of queries without a correct match in the gallery. `exclude` leaves them out of all
             means, as torchreid does; `zero` counts them as failures, as Market-1501's original evaluation and
             PS-HRNet's do.
@@ -151,19 +143,8 @@ def single_shot(
     image is removed and the query left out of that draw's mean, under either setting of `unmatched`, which concerns
     the queries that no draw could match.
 
-    Args:
-        distances: (queries, gallery), smaller = more alike.
-        labels: Labels of its rows and columns.
-        draws: Number of draws, at least 1 (SING: 100).
-        generator: Makes the draws.
-        unmatched: As in `multi_shot`.
-
-    Returns:
-        As `multi_shot`, of the protocol `single_shot` and without mean average precision: value is the mean over the
-        draws and deviation their sample standard deviation, NaN for a single draw.
-
-    Raises:
-        InputError: As `multi_shot`, or no draw is asked for.
+    `draws` is at least 1 (SING: 100); arguments, columns and errors are else those of `multi_shot`, without mean
+    average precision: value is the mean over the draws, deviation their sample standard deviation, NaN for one draw.
     """
     if draws < 1:
         raise InputError(f"single-shot needs at least 1 draw of the gallery, not {draws}")
@@ -286,7 +267,8 @@ def _scores(
     """
     if unmatched not in get_args(Unmatched):
         raise InputError(f"unmatched must be 'exclude' or 'zero', not {unmatched!r}")
-    _require_matches(labels, matched)
+    if not matched.any():
+        raise InputError(_why_unmatched(labels))
     present = positions >= 0
     scored = present if unmatched == "exclude" else present | ~matched
     worth = {f"rank{rank}": present & (positions < rank) for rank in RANKS} | precisions
@@ -303,15 +285,13 @@ def _scores(
     return pd.DataFrame(lines, columns=list(SCORE_COLUMNS))
 
 
-def _require_matches(labels: RetrievalLabels, matched: Booleans) -> None:
-    """Raise InputError, saying why, if no query has a correct match."""
-    if matched.any():
-        return
-    if not len(matched):
-        raise InputError("there is no query to evaluate")
+def _why_unmatched(labels: RetrievalLabels) -> str:
+    """Say why no query has a correct match."""
+    if not len(labels.query_identities):
+        return "there is no query to evaluate"
     if not np.isin(labels.query_identities, labels.gallery_identities).any():
-        raise InputError(f"no identity of the {len(matched)} queries is in the gallery; expected a shared one")
-    raise InputError(
+        return f"no identity of the {len(labels.query_identities)} queries is in the gallery; expected a shared one"
+    return (
         "every gallery image of a query's identity is from the query's own camera and therefore removed; "
         "expected gallery images of other cameras"
     )
