@@ -41,15 +41,15 @@ def test_the_table_follows_the_settings():
     assert (table.name, table.source.location) == ("synthetic", "built-in")
     counts = table.rows["role"].value_counts().to_dict()
     assert counts == {"train": 3 * 3 * 4, "query": 5 * 3, "gallery": 5 * 3 * 3, "distractor": 6}
+    by_default = synthetic_pedestrians().rows["role"].value_counts().to_dict()
+    assert by_default == {"train": 1600, "gallery": 1200, "query": 400, "distractor": 160}
     assert set(table.rows["rate"]) == {1}
     assert table.rows["path"].is_unique
     assert "0004_c3_02.png" in set(table.rows["path"])
     for path, identity, camera in table.rows[["path", "identity", "camera"]].itertuples(index=False):
         assert path.startswith(f"{identity:04d}_c{camera}_")
 
-
-def test_training_and_test_people_are_disjoint_and_each_query_has_a_match_in_another_camera():
-    table = synthetic_pedestrians(SMALL)
+    # training and test people are disjoint, and each query has a match in another camera
     train, query, gallery = (table.with_role(role).rows for role in ("train", "query", "gallery"))
     assert set(train["identity"]) == {1, 2, 3}
     assert set(query["identity"]) == set(gallery["identity"]) == {4, 5, 6, 7, 8}
@@ -57,11 +57,6 @@ def test_training_and_test_people_are_disjoint_and_each_query_has_a_match_in_ano
     assert (gallery.groupby("identity")["camera"].nunique() == 3).all()
     assert set(table.with_role("distractor").rows["identity"]) == {0}
     assert set(table.rows["camera"]) == {1, 2, 3}
-
-
-def test_defaults_have_a_hundred_people_in_each_half():
-    counts = synthetic_pedestrians().rows["role"].value_counts().to_dict()
-    assert counts == {"train": 1600, "gallery": 1200, "query": 400, "distractor": 160}
 
 
 def test_every_path_of_the_table_can_be_read_in_another_size():
@@ -91,12 +86,9 @@ def test_a_pickled_source_is_small_and_draws_the_same_bytes(pixels):
     assert digest(pickle.loads(data)) == pixels
 
 
-def test_images_do_not_depend_on_how_many_people_there_are(pixels):
+def test_images_depend_on_the_seed_and_not_on_how_many_people_there_are(pixels):
     more = SyntheticSource(SyntheticSettings(train_identities=30, test_identities=40, cameras=6, images_per_camera=9))
     assert digest(more) == pixels
-
-
-def test_seeds_draw_different_worlds(pixels):
     assert digest(SyntheticSource(SyntheticSettings(seed=1))) != pixels
 
 
@@ -122,13 +114,12 @@ def test_unknown_paths_are_refused():
             SOURCE.read(path)
 
 
-def test_cameras_colour_the_same_place_and_people_differently():
+def test_cameras_colour_people_differently_and_images_of_one_person_differ():
     means = np.array([[SOURCE.read(f"{i:04d}_c{c}_01.png").mean((0, 1)) for i in range(1, 9)] for c in (1, 2, 3)])
     tints = means / means.mean(2, keepdims=True)  # colour without brightness: (cameras, people, 3)
     assert tints.mean(1).std(0).max() > tints.std(1).mean()  # cameras differ more than people do
 
-
-def test_images_of_one_person_in_one_camera_differ():
+    # and images of one person in one camera differ
     first, second = (SOURCE.read(f"0002_c1_0{index}.png").astype(int) for index in (1, 2))
     assert np.abs(first - second).mean() > 3
 
@@ -156,6 +147,8 @@ def test_a_tube_facing_the_camera_is_a_rectangle_with_its_front_in_the_middle():
     np.testing.assert_allclose(surface.lateral, (columns - 19.5) / 50, atol=1e-5)
     assert surface.frontal.min() > 0
     assert (colours == (1, 0, 0)).all()
+    canvas.draw(Tube((3, 0.9, 0), (3, 0.1, 0), 0.1, RED), FRONT)
+    assert len(canvas.layers) == 1  # the other is outside the picture
 
 
 def test_from_behind_the_back_is_seen_and_left_is_on_the_left():
@@ -176,12 +169,6 @@ def test_the_nearer_tube_hides_the_other_in_any_order(order):
         picture[surface.index] = colours
     assert picture[:, 0].any()
     assert not picture[:, 1].any()
-
-
-def test_a_tube_outside_the_picture_is_left_out():
-    canvas = Canvas(20, 20)
-    canvas.draw(Tube((3, 0.9, 0), (3, 0.1, 0), 0.1, RED), FRONT)
-    assert not canvas.layers
 
 
 @settings(max_examples=20, deadline=None)

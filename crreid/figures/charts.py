@@ -56,9 +56,6 @@ def by_rate(
 
     Raises:
         InputError: A column is missing, or nothing of a metric can be drawn.
-
-    Example:
-        >>> by_rate(scores, metrics=("rank1", "map_hit"), seen=(1, 2, 3, 4))
     """
     tables = [_at_rates(frame, metric, rows) for metric in metrics]
     styles = looks([*(rows or frame["row"]), "input"]) | {"input": _OTHER}
@@ -103,9 +100,6 @@ def bars(
 
     Raises:
         InputError: A column is missing, or there is nothing to draw.
-
-    Example:
-        >>> bars(scores, metrics=("rank1", "map_hit"), published=numbers)
     """
     both = _chosen(scores, "drawn", ("row", "metric", "value"), rows).assign(here=True)
     if published is not None:
@@ -164,9 +158,6 @@ def scatter(
 
     Raises:
         InputError: A column is missing, or no row has both numbers.
-
-    Example:
-        >>> scatter(costs, "multiply_adds", xlabel="multiply-adds per image", log=True, better="low")
     """
     table = _chosen(frame if "source" in frame else frame.assign(source="measured"), "", ("row", x, y), ())
     if table.empty or (log and table[x].min() <= 0):

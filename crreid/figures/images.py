@@ -86,13 +86,8 @@ def images(
 def error_map(image: UInt8Image, original: UInt8Image, *, most: float = 50) -> UInt8Image:
     """Return where an image differs from its original, as colours from black (none) to pale yellow (`most` or more).
 
-    Args:
-        image: (height, width, 3) uint8.
-        original: Of the same size.
-        most: Absolute error in grey levels of 255, mean of the three channels, that gets the last colour.
-
-    Raises:
-        InputError: The sizes differ.
+    All are (height, width, 3) uint8; `most` is an absolute error in grey levels of 255, mean of the three channels.
+    Raises InputError where the sizes differ.
     """
     if image.shape != original.shape:
         raise InputError(f"image has the shape {image.shape}; expected {original.shape}, the original's")

@@ -69,12 +69,7 @@ P = ParamSpec("P")
 
 @contextmanager
 def study_style() -> Iterator[None]:
-    """Draw in the study's style inside the block; settings outside it stay as they are.
-
-    Example:
-        >>> with study_style():
-        ...     figure = Figure(figsize=(WIDTH, 3), layout="constrained")
-    """
+    """Draw in the study's style inside the block; settings outside it stay as they are."""
     with mpl.rc_context():
         mpl.rcdefaults()  # a user's own matplotlibrc must not change a result
         mpl.rcParams.update(_SETTINGS)

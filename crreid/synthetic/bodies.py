@@ -73,18 +73,13 @@ def walk(*, phase: float, step: float, swing: float, bends: tuple[float, float],
     `step` and `swing` are the largest angles of thighs and upper arms from the vertical, `bends` those of the right and
     the left elbow, all in radians; `lean` shifts the shoulders forward, `shoulders` is half their width.
     """
-    right, left = _leg_joints(-1, phase, step), _leg_joints(1, phase + math.pi, step)
-    lift = -min(right.heel[1], right.toe[1], left.heel[1], left.toe[1]) + 0.014
+    hanging = _leg_joints(-1, phase, step), _leg_joints(1, phase + math.pi, step)
+    lift = -min(min(leg.heel[1], leg.toe[1]) for leg in hanging) + 0.014
+    right, left = (Leg(*((x, y + lift, z) for x, y, z in leg)) for leg in hanging)
     top = (shoulders - 0.014, 0.788 + lift, lean)
-    return Pose(
-        lift=lift,
-        lean=lean,
-        legs=(_raised(right, lift), _raised(left, lift)),
-        arms=(
-            _arm_joints(-1, swing * math.sin(phase + math.pi), bends[0], top),
-            _arm_joints(1, swing * math.sin(phase), bends[1], top),
-        ),
-    )
+    right_arm = _arm_joints(-1, swing * math.sin(phase + math.pi), bends[0], top)
+    left_arm = _arm_joints(1, swing * math.sin(phase), bends[1], top)
+    return Pose(lift=lift, lean=lean, legs=(right, left), arms=(right_arm, left_arm))
 
 
 def _leg_joints(side: int, phase: float, step: float) -> Leg:
@@ -98,10 +93,6 @@ def _leg_joints(side: int, phase: float, step: float) -> Leg:
     heel = (ankle[0], ankle[1] - 0.022 * forward - 0.025 * up * 0.3, ankle[2] - 0.028 * forward)
     toe = (heel[0] + side * 0.012, heel[1] + 0.115 * up - 0.004, heel[2] + 0.115 * forward)
     return Leg(hip, knee, ankle, heel, toe)
-
-
-def _raised(leg: Leg, lift: float) -> Leg:
-    return Leg(*((x, y + lift, z) for x, y, z in leg))
 
 
 def _arm_joints(side: int, angle: float, bend: float, top: Point) -> Arm:
@@ -132,7 +123,6 @@ def body(person: Person, pose: Pose) -> list[Tube]:
 
 
 def _trunk(person: Person, pose: Pose) -> list[Tube]:
-    """Return the shirt and the neck."""
     start, end = (0.0, 0.845 + pose.lift, pose.lean), (0.0, person.hem + pose.lift, 0.0)
     width, flatness = person.shoulders * (0.86 + 0.14 * person.girth), 0.60 + 0.25 * (person.girth - 1)
     nape, collar = (0.0, 0.90 + pose.lift, pose.lean + 0.012), (0.0, 0.81 + pose.lift, pose.lean)
@@ -168,7 +158,6 @@ def _shirt(person: Person) -> Material:
 
 
 def _head(person: Person, pose: Pose) -> list[Tube]:
-    """Return face, hair and hat."""
     lift, centre, size = pose.lift, pose.lean + 0.018, person.head
     top, back = 0.985 + 0.012 * (size - 1) + lift, centre - 0.030
     start, end = (0.0, top, centre - 0.006), (0.0, 0.868 + lift, centre)
@@ -248,7 +237,6 @@ def _seat(person: Person, pose: Pose) -> Tube:
 
 
 def _leg(person: Person, leg: Leg) -> list[Tube]:
-    """Return thigh, shin and shoe."""
     skirt, lower = person.lower_kind == "skirt", person.lower
     thick, covered = 0.8 + 0.2 * person.girth, 0.50 - person.lower_end
     room, folds = (0.0, 0.0) if skirt else (person.looseness, lower.folds)
@@ -278,7 +266,6 @@ def _shoe(person: Person, leg: Leg) -> Tube:
 
 
 def _arm(person: Person, arm: Arm) -> list[Tube]:
-    """Return upper arm, forearm and hand."""
     thick, long, folds = 0.75 + 0.25 * person.girth, 0.006 if person.sleeve > 0.9 else 0.0, person.upper.folds
     cloth = replace(person.upper, first=person.cuff, second=person.cuff) if person.cuff else person.upper
     covered = person.sleeve * (UPPER_ARM + FOREARM)

@@ -20,28 +20,17 @@ DISTRACTOR_SHARE = 0.1  # distractors per image of the test identities
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSettings:
-    """How many people, cameras and images there are.
-
-    Attributes:
-        train_identities: Identities for training, numbered from 1.
-        test_identities: Identities for query and gallery, numbered after those for training.
-        cameras: Cameras, numbered from 1.
-        images_per_camera: Images of each identity in each camera, numbered from 1.
-        height: Height of all images in pixels.
-        width: Width of all images in pixels.
-        seed: Names the world: its people, cameras and moments.
-    """
+    """How many people, cameras and images there are, all numbered from 1."""
 
     train_identities: int = 100
-    test_identities: int = 100
+    test_identities: int = 100  # for query and gallery, numbered after those for training
     cameras: int = 4
-    images_per_camera: int = 4
-    height: int = 128
+    images_per_camera: int = 4  # of each identity
+    height: int = 128  # of all images in pixels
     width: int = 64
-    seed: int = 0
+    seed: int = 0  # names the world: its people, cameras and moments
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number that is too small."""
         for name, minimum in {**LEAST, "seed": 0}.items():
             if getattr(self, name) < minimum:
                 raise InputError(f"synthetic data: {name} must be at least {minimum}, not {getattr(self, name)}")
@@ -70,11 +59,7 @@ class SyntheticSource:
     location = "built-in"
 
     def read(self, path: str) -> UInt8Image:
-        """Draw one image: (height, width, 3) uint8 RGB.
-
-        Raises:
-            InputError: The data set has no such path.
-        """
+        """Draw one image, (height, width, 3) uint8 RGB; raise InputError where the data set has no such path."""
         settings, numbers = self.settings, _images(self.settings).get(path)
         if numbers is None:
             raise InputError(

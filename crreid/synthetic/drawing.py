@@ -29,7 +29,7 @@ def choose(generator: Generator, options: Sequence[T] | Mapping[T, float]) -> T:
 
 
 def scaled(colour: Rgb, factor: float) -> Rgb:
-    """Return the colour times a factor."""
+    """Return a colour times a factor."""
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 

@@ -20,16 +20,8 @@ COARSE_UPPER: dict[Rgb, float] = {(0.46, 0.46, 0.47): 4.0, (0.53, 0.48, 0.42): 3
 COARSE_LOWER: dict[Rgb, float] = {(0.18, 0.18, 0.20): 3.0, (0.24, 0.29, 0.40): 3.0, (0.40, 0.39, 0.38): 2.0}
 """Coarse colours with their shares: few, and middling for upper garments, so that patterns have room both ways."""
 
-PATTERNS = {
-    "plain": 0.7,
-    "stripes": 5.0,
-    "pinstripes": 2.5,
-    "checks": 3.0,
-    "plaid": 2.5,
-    "dots": 2.0,
-    "diagonal": 1.5,
-    "blocks": 2.0,
-}
+PATTERNS = {"plain": 0.7, "stripes": 5.0, "pinstripes": 2.5, "checks": 3.0, "plaid": 2.5, "dots": 2.0}
+PATTERNS |= {"diagonal": 1.5, "blocks": 2.0}
 SOBER_PATTERNS = {"plain": 2.0, "pinstripes": 1.5, "checks": 1.0, "plaid": 1.0, "blocks": 0.3}
 """Patterns with their shares, of upper garments and of trousers, shorts and skirts."""
 
@@ -58,25 +50,12 @@ SHAPES: dict[str, Callable[[Floats, Floats], NDArray[np.bool_]]] = {
 SKINS: list[Rgb] = [(0.86, 0.68, 0.57), (0.80, 0.61, 0.49), (0.70, 0.51, 0.39), (0.50, 0.35, 0.26)]
 HAIRS: list[Rgb] = [(0.09, 0.08, 0.08), (0.17, 0.12, 0.10), (0.32, 0.22, 0.15), (0.60, 0.47, 0.30), (0.5, 0.5, 0.5)]
 HAIR_STYLES = {"bald": 0.05, "short": 0.42, "bob": 0.13, "long": 0.2, "ponytail": 0.13, "bun": 0.07}
-SHOES: list[Rgb] = [
-    (0.10, 0.10, 0.11),
-    (0.84, 0.84, 0.83),
-    (0.33, 0.22, 0.15),
-    (0.45, 0.45, 0.46),
-    (0.62, 0.16, 0.17),
-    (0.18, 0.28, 0.52),
-]
+SHOES: list[Rgb] = [(0.10, 0.10, 0.11), (0.84, 0.84, 0.83), (0.33, 0.22, 0.15), (0.45, 0.45, 0.46)]
+SHOES += [(0.62, 0.16, 0.17), (0.18, 0.28, 0.52)]
 SOLES: list[Rgb] = [(0.85, 0.85, 0.84), (0.12, 0.12, 0.12)]
 SOCKS: list[Rgb] = [(0.85, 0.85, 0.84), (0.14, 0.14, 0.15), (0.45, 0.45, 0.46)]
-ACCENTS: list[Rgb] = [
-    (0.12, 0.12, 0.13),
-    (0.80, 0.79, 0.76),
-    (0.36, 0.24, 0.16),
-    (0.20, 0.25, 0.40),
-    (0.66, 0.18, 0.19),
-    (0.28, 0.36, 0.27),
-    (0.76, 0.62, 0.28),
-]
+ACCENTS: list[Rgb] = [(0.12, 0.12, 0.13), (0.80, 0.79, 0.76), (0.36, 0.24, 0.16), (0.20, 0.25, 0.40)]
+ACCENTS += [(0.66, 0.18, 0.19), (0.28, 0.36, 0.27), (0.76, 0.62, 0.28)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,15 +162,7 @@ def draw_person(generator: Generator, look: Generator) -> Person:
         shoes=_near(look, SHOES),
         soles=_near(generator, SOLES),
         socks=_near(generator, SOCKS),
-        bag=Bag(
-            kind=choose(look, {"backpack": 0.45, "shoulder": 0.35, "handbag": 0.2}),
-            colour=_near(look, ACCENTS),
-            trim=_near(generator, ACCENTS),
-            side=choose(look, (-1.0, 1.0)),
-            size=look.uniform(0.85, 1.2),
-        )
-        if shared[1] < 0.55
-        else None,
+        bag=_draw_bag(generator, look) if shared[1] < 0.55 else None,
         hat=choose(look, ("cap", "beanie")) if shared[2] < 0.16 else "",
         hat_colour=_near(look, ACCENTS),
         hat_band=_near(generator, ACCENTS),
@@ -201,7 +172,6 @@ def draw_person(generator: Generator, look: Generator) -> Person:
 
 
 def _near(generator: Generator, colours: list[Rgb], spread: float = 0.02) -> Rgb:
-    """Draw one of the colours, a little off."""
     return _rgb(np.array(choose(generator, colours)) + generator.normal(0, spread, 3))
 
 
@@ -211,11 +181,7 @@ def _rgb(values: NDArray[np.float64]) -> Rgb:
 
 
 def _draw_garment(
-    generator: Generator,
-    look: Generator,
-    colours: dict[Rgb, float],
-    patterns: dict[str, float],
-    strength: float,
+    generator: Generator, look: Generator, colours: dict[Rgb, float], patterns: dict[str, float], strength: float
 ) -> Garment:
     """Draw a cloth whose mean colour look-alikes share; `strength` limits the difference of a pattern's two colours."""
     mean = np.array(_rgb(np.array(choose(look, colours)) + look.normal(0, 0.025) + look.normal(0, 0.015, 3)))
@@ -243,6 +209,16 @@ def _contrast(generator: Generator, mean: NDArray[np.float64], duty: float, stre
             room = (0.96 - value) if end > value else (value - 0.04)
             fits = min(fits, room / max(abs(end - value), 1e-6))
     return np.asarray(wanted * max(fits, 0.0))
+
+
+def _draw_bag(generator: Generator, look: Generator) -> Bag:
+    return Bag(
+        kind=choose(look, {"backpack": 0.45, "shoulder": 0.35, "handbag": 0.2}),
+        colour=_near(look, ACCENTS),
+        trim=_near(generator, ACCENTS),
+        side=choose(look, (-1.0, 1.0)),
+        size=look.uniform(0.85, 1.2),
+    )
 
 
 def _draw_print(generator: Generator, garment: Garment) -> Print:

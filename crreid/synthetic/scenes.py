@@ -16,14 +16,9 @@ from crreid.synthetic.drawing import Floats, Rgb, choose, scaled
 
 SCENE_WIDTH, SCENE_HEIGHT = 5.0, 1.6
 
-GROUNDS: dict[str, Rgb] = {  # kinds of places, which cameras have in turn
-    "paving": (0.58, 0.56, 0.53),
-    "wall": (0.50, 0.49, 0.48),
-    "park": (0.52, 0.48, 0.42),
-    "street": (0.40, 0.40, 0.42),
-    "arcade": (0.62, 0.59, 0.54),
-    "asphalt": (0.36, 0.36, 0.38),
-}
+GROUNDS: dict[str, Rgb] = {"paving": (0.58, 0.56, 0.53), "wall": (0.50, 0.49, 0.48), "park": (0.52, 0.48, 0.42)}
+GROUNDS |= {"street": (0.40, 0.40, 0.42), "arcade": (0.62, 0.59, 0.54), "asphalt": (0.36, 0.36, 0.38)}
+"""Kinds of places, which cameras have in turn, by the colour of their ground."""
 
 FACADES: list[Rgb] = [(0.56, 0.40, 0.33), (0.66, 0.63, 0.57), (0.50, 0.52, 0.54), (0.70, 0.66, 0.55)]
 DOORS: list[Rgb] = [(0.32, 0.24, 0.19), (0.28, 0.34, 0.40), (0.55, 0.53, 0.50)]
@@ -176,7 +171,6 @@ def _greenery(sheet: Sheet, horizon: float) -> None:
 
 
 def _cars(sheet: Sheet, horizon: float) -> None:
-    """Draw a row of parked cars."""
     generator, y = sheet.generator, horizon
     x = generator.uniform(0, 0.2)
     while x < SCENE_WIDTH:
