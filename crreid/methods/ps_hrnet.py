@@ -73,7 +73,7 @@ class HRNetReIDHighSettings(MethodSettings):
 
     @property
     def title(self) -> str:
-        """Return the name of the row beside Table II."""
+        """Return the name of the row."""
         return "HRNet-ReID-H alone"
 
     def build(self, identities: int, teacher: Method | None = None) -> HRNetReIDHigh:

@@ -73,6 +73,9 @@ class BackboneSettings:
         if not timm.is_model(self.backbone):
             raise InputError(f"timm has no backbone {self.backbone!r}; expected e.g. resnet50")
         check_setting(self, "feature_length")
+        dropout = getattr(self, "dropout", 0)  # some networks have none
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout must lie in [0, 1), not {dropout}")
 
     @property
     def runs_on(self) -> str:
@@ -85,9 +88,9 @@ class ClassifierSettings(BackboneSettings, ABC):
     """Settings of a `Classifier` that gives `ClassifierOutput`."""
 
     @property
-    @abstractmethod
     def title(self) -> str:
-        """Return its name in tables."""
+        """Return its name in tables: by default the network's."""
+        return type(self).__name__.removesuffix("Settings")
 
     @abstractmethod
     def build(self, identities: int) -> Classifier:
@@ -156,9 +159,9 @@ class RestorationSettings(ABC):
                 check_setting(self, field.name)
 
     @property
-    @abstractmethod
     def title(self) -> str:
-        """Return the module's name in Table IV."""
+        """Return the module's name in Table IV: by default the network's."""
+        return type(self).__name__.removesuffix("Settings")
 
     @property
     def runs_on(self) -> str:

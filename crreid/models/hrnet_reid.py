@@ -59,8 +59,6 @@ class HRNetReIDSettings(BackboneSettings):
         check_setting(self, "pooling", ("average", "maximum", "both"))
         if len(self.maximum_weights) != 4:
             raise InputError(f"maximum_weights must be four numbers, one per branch, not {self.maximum_weights}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must lie in [0, 1), not {self.dropout}")
 
 
 class HRNetReIDOutput(NamedTuple):

@@ -50,13 +50,8 @@ class PCBSettings(ClassifierSettings):
         if not self.backbone.startswith("resnet"):
             raise InputError(f"PCB stands on a ResNet of timm, e.g. resnet50, not on {self.backbone!r}")
 
-    @property
-    def title(self) -> str:
-        """Return the name in Table I."""
-        return "PCB"
-
     def build(self, identities: int) -> PCB:
-        """Return the network with random weights."""
+        """Return the network with random weights for so many training identities."""
         return PCB(self, identities)
 
 

@@ -14,7 +14,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from crreid.errors import InputError
 from crreid.models.backbone import create_backbone
 from crreid.models.common import Classifier, ClassifierOutput, ClassifierSettings, check_images
 from crreid.numerics import at_least_float32
@@ -43,12 +42,6 @@ class PooledClassifierSettings(ClassifierSettings):
 
     tag: ClassVar[str] = "PooledClassifierSettings"
     dropout: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Raise InputError naming the first field that cannot be used."""
-        super().__post_init__()
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must lie in [0, 1), not {self.dropout}")
 
     @property
     def title(self) -> str:

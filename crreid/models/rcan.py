@@ -40,11 +40,6 @@ class RCANSettings(RestorationSettings):
     attention_channels: int = 4
     scale: int = 1
 
-    @property
-    def title(self) -> str:
-        """Return the name in Table IV."""
-        return "RCAN"
-
     def build(self) -> RCAN:
         """Return the network with random weights."""
         return RCAN(self)

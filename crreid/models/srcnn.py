@@ -46,11 +46,6 @@ class SRCNNSettings(RestorationSettings):
         if len(self.widths) != 2 or min(self.widths) < least:
             raise InputError(f"widths of SRCNN must be two numbers of at least {least}, not {self.widths}")
 
-    @property
-    def title(self) -> str:
-        """Return the name in Table IV."""
-        return "SRCNN"
-
     def build(self) -> SRCNN:
         """Return the network with random weights."""
         return SRCNN(self)

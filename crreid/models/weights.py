@@ -33,13 +33,7 @@ COUNTER = "num_batches_tracked"
 KINDS = (".safetensors", ".pth", ".pt", ".bin")
 
 
-def fill_module(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    *,
-    origin: str,
-    complete: bool = False,
-) -> str:
+def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: str, complete: bool = False) -> str:
     """Fill a module from named tensors; on an error the module is left as it was.
 
     Args:
@@ -53,7 +47,7 @@ def fill_module(
         A sentence that says how many tensors were loaded, and which were missing, unused or of another shape.
 
     Raises:
-        InputError: The tensors fill less than half of the module, disagree in a shape, or are not finite.
+        InputError: They fill less than half of the module, disagree in a shape, or are not finite.
     """
     expected = module.state_dict()
     found, unused = _by_expected_name(tensors, expected, origin)
@@ -83,9 +77,7 @@ def fill_module(
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Return all tensors of a file by name, on the CPU.
 
-    Args:
-        file: `.safetensors`, or PyTorch's `.pth`, `.pt` or `.bin` with the tensors at the top or below `state_dict` or
-            `model`.
+    The file is `.safetensors`, or PyTorch's `.pth`, `.pt` or `.bin` with the tensors at the top or below CONTAINERS.
 
     Raises:
         InputError: The file is absent, damaged, of another kind, or holds something else than tensors.
@@ -113,15 +105,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def save_weights(source: nn.Module | Mapping[str, Tensor], file: Path) -> None:
-    """Write tensors as safetensors: the whole file appears, or the old one stays.
-
-    Args:
-        source: A module or its named tensors, on any device; none for a method that has nothing to learn.
-        file: Target, ending in `.safetensors`; its folder is made.
-
-    Raises:
-        InputError: The disk refuses (full, read-only).
-    """
+    """Write a module or its named tensors (perhaps none) as safetensors, whole or, with an InputError, not at all."""
     named = source.state_dict() if isinstance(source, nn.Module) else source
     # copies, since safetensors refuses two names for one memory
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in named.items()}
@@ -131,11 +115,8 @@ def save_weights(source: nn.Module | Mapping[str, Tensor], file: Path) -> None:
 def load_timm_backbone(name: str) -> dict[str, Tensor]:
     """Fetch timm's pretrained weights by name from the Hugging Face hub, or from its cache on this machine.
 
-    Args:
-        name: A timm model, with or without a recipe: `hrnet_w32`, `hrnet_w32.ms_in1k`.
-
-    Returns:
-        Tensors by the names of timm's `features_only` model.
+    The name is with or without a recipe, `hrnet_w32` or `hrnet_w32.ms_in1k`; tensors have the names of timm's
+    `features_only` model.
 
     Raises:
         InputError: timm has no such model or weights, or they cannot be fetched (offline after half a minute).

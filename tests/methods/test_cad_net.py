@@ -54,11 +54,6 @@ def images(size: tuple[int, int], seed: int = 0) -> PairBatch:
     return PairBatch(high=high, low=high + 0.5 * noise, labels=labels, rates=torch.full((6,), 2.0))
 
 
-@pytest.fixture(scope="module")
-def batch() -> PairBatch:
-    return images((64, 32))
-
-
 def learning(method: CADNet, loss: torch.Tensor) -> set[str]:
     """Parts with a parameter that the loss's backward pass gives a gradient."""
     method.zero_grad(set_to_none=True)
@@ -228,15 +223,6 @@ def test_the_parts_of_the_descriptor_are_f_and_g(batch: PairBatch) -> None:
         assert build(RAIN).eval().embed(batch.low, batch.rates).shape == (6, LENGTH)
 
 
-def test_half_precision_gives_full_precision_losses_and_descriptors(batch: PairBatch) -> None:
-    method = build(PLUS)
-    with torch.autocast("cpu", torch.bfloat16):
-        losses = [loss for player in method.players() for loss in method.losses(batch, player).values()]
-        restored = method.restore(batch.low)
-        assert restored is not None
-        assert {each.dtype for each in (*losses, restored, method.embed(batch.low, batch.rates))} == {torch.float32}
-
-
 @pytest.mark.parametrize("settings", [FULL, PLUS, RAIN], ids=lambda settings: settings.title)
 def test_a_few_steps_move_every_player_and_repeat_to_the_byte(settings: CADNetSettings, batch: PairBatch) -> None:
     def trained() -> tuple[CADNet, torch.Tensor]:
@@ -269,16 +255,6 @@ def test_discriminators_learn_to_tell(batch: PairBatch) -> None:
             optimizer.step()
             losses.append(loss.item())
         assert losses[-1] < 0.5 * losses[0], player
-
-
-@pytest.mark.parametrize("settings", [FULL, PLUS, RAIN, replace(FULL, labelled_fraction=0.5)], ids=lambda s: s.title)
-def test_no_players_turn_looks_at_a_value(settings: CADNetSettings, batch: PairBatch) -> None:
-    """On the device meta there are none."""
-    method = build(settings).to("meta")
-    nowhere = PairBatch(**{name: tensor.to("meta") for name, tensor in vars(batch).items()})
-    for player, its in method.players().items():
-        torch.stack(list(method.losses(nowhere, player).values())).sum().backward()
-        assert all(parameter.grad is not None for group in its.groups for parameter in group["params"])
 
 
 def test_the_players_have_the_papers_proportions() -> None:
@@ -341,15 +317,6 @@ def test_a_batch_without_labels_trains_the_rest(batch: PairBatch) -> None:
     assert losses["triplet"] == 0
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
-
-
-def test_both_encoders_take_pretrained_weights() -> None:
-    method = build()
-    assert method.recovered_encoder is not None
-    assert method.backbones() == (method.encoder.backbone, method.recovered_encoder.backbone)
-    assert len(build(RAIN).backbones()) == 1
-    assert FULL.backbone_name == "test_resnet"
-    assert CADNetSettings().backbone_name == "resnet50"
 
 
 @pytest.mark.parametrize(

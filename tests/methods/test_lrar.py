@@ -63,19 +63,6 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.fixture(scope="module")
-def batch() -> PairBatch:
-    """Two images of each of three identities, at rates that need every level."""
-    generator = torch.Generator().manual_seed(0)
-    high, noise = torch.randn(2, 6, 3, 32, 32, generator=generator)
-    return PairBatch(
-        high=high,
-        low=high + 0.5 * noise,
-        labels=torch.tensor([0, 0, 1, 1, 2, 2]),
-        rates=torch.tensor([2.0, 3.0, 4.0, 2.0, 3.0, 4.0]),
-    )
-
-
 @pytest.mark.parametrize(
     ("rate", "level"),
     [(1, 3), (1.4, 3), (1.5, 2), (2, 2), (2.4, 2), (2.5, 1), (3, 1), (3.5, 0), (4, 0), (8, 0), (99, 0)],
@@ -321,32 +308,6 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(batch: PairBatch)
     assert equal(copied(second), copied(whole))
 
 
-def test_a_loaded_method_is_as_at_the_end_of_training(batch: PairBatch) -> None:
-    trained, loaded = build(), build(seed=3)
-    for epoch in range(2):
-        trained.start_epoch(epoch, 2)
-        train(trained, batch, steps=1)
-    loaded.load_trained_state({name: tensor.clone() for name, tensor in trained.trained_state().items()})
-    with torch.inference_mode():
-        expected = trained.eval().embed(batch.low, batch.rates)
-        assert torch.equal(loaded.eval().embed(batch.low, batch.rates), expected)
-
-
-@pytest.mark.parametrize("title", ROWS)
-def test_groups_hold_every_parameter_once_even_frozen(title: str) -> None:
-    method = build(ROWS[title])
-    method.start_epoch(3, 4)
-    assert list(method.players()) == ["network"]
-    found = [id(p) for group in method.players()["network"].groups for p in group["params"]]
-    assert sorted(found) == sorted(id(p) for p in method.parameters())
-
-
-def test_every_parameter_gets_a_gradient(batch: PairBatch) -> None:
-    method = build().train()
-    torch.stack(list(method.losses(batch, "network").values())).sum().backward()
-    assert all(parameter.grad is not None for parameter in method.parameters())
-
-
 def test_mask_table_lists_every_value_once() -> None:
     method = build()
     table = method.mask_table()
@@ -371,28 +332,6 @@ def test_the_level_of_a_rate_chooses_the_mask(batch: PairBatch) -> None:
     assert not torch.equal(at[0], at[1])
 
 
-def test_bfloat16_is_near_float32(batch: PairBatch) -> None:
-    method = build().eval()
-    with torch.no_grad():
-        exact = method.losses(batch, "network")
-        with torch.autocast("cpu", torch.bfloat16):
-            rough = method.losses(batch, "network")
-            assert method.embed(batch.low, batch.rates).dtype == torch.float32
-    for name, loss in rough.items():
-        assert loss.dtype == torch.float32, name
-        assert loss.item() == pytest.approx(exact[name].item(), rel=0.03), name
-
-
-@pytest.mark.parametrize("title", ROWS)
-def test_losses_and_backward_pass_never_look_at_a_value(title: str, batch: PairBatch) -> None:
-    """On the device meta there are no values."""
-    method = build(replace(ROWS[title], triplet_weight=0.2)).to("meta")
-    method.start_epoch(1, 3)
-    nowhere = PairBatch(**{name: tensor.to("meta") for name, tensor in vars(batch).items()})
-    torch.stack(list(method.losses(nowhere, "network").values())).sum().backward()
-    assert all(p.grad is not None for p in method.network.parameters())
-
-
 def test_equal_seeds_give_equal_bytes(batch: PairBatch) -> None:
     one, other = build(), build()
     for method in (one, other):
@@ -401,12 +340,6 @@ def test_equal_seeds_give_equal_bytes(batch: PairBatch) -> None:
     assert equal(copied(one), copied(other))
     assert not equal(copied(build()), copied(build(seed=1)))
     assert torch.equal(build().network.reduction.weight, build(BASELINE).network.reduction.weight)
-
-
-def test_pretrained_weights_go_into_the_backbone() -> None:
-    method = build()
-    assert method.backbones() == (method.network.backbone,)
-    assert FULL.backbone_name == "test_resnet"
 
 
 @pytest.mark.parametrize(

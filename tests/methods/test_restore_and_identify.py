@@ -32,19 +32,6 @@ def build(settings: RestoreAndIdentifySettings) -> RestoreAndIdentify:
     return settings.build(3)
 
 
-@pytest.fixture(scope="module")
-def batch() -> PairBatch:
-    """Two images of each of three identities."""
-    generator = torch.Generator().manual_seed(0)
-    high, noise = torch.randn(2, 6, 3, 64, 32, generator=generator)
-    return PairBatch(
-        high=high,
-        low=high + 0.5 * noise,
-        labels=torch.tensor([0, 0, 1, 1, 2, 2]),
-        rates=torch.full((6,), 2.0),
-    )
-
-
 @pytest.mark.parametrize("title", MODULES)
 def test_one_method_serves_every_row_of_table_4(title: str, batch: PairBatch) -> None:
     settings = replace(ALONE, restoration=MODULES[title])
@@ -104,9 +91,3 @@ def test_the_module_learns_at_its_own_rate() -> None:
     groups = build(replace(JOINT, restoration_learning_rate_scale=0.1)).players()["network"].groups
     assert [group["learning_rate_scale"] for group in groups] == [1.0, 0.1]
     assert sum(len(group["params"]) for group in groups) == len(list(build(JOINT).parameters()))
-
-
-def test_weights_go_into_the_backbone() -> None:
-    method = build(JOINT)
-    assert method.backbones() == (method.network.backbone,)
-    assert JOINT.backbone_name == "resnet18"

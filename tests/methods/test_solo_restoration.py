@@ -24,16 +24,6 @@ def build(settings: SoloRestorationSettings = SETTINGS) -> SoloRestoration:
     return settings.build(3, teacher)
 
 
-@pytest.fixture(scope="module")
-def batch() -> PairBatch:
-    """Four images of two identities."""
-    generator = torch.Generator().manual_seed(0)
-    high, noise = torch.randn(2, 4, 3, 64, 32, generator=generator)
-    low, ones = high + 0.5 * noise, torch.ones(4)
-    labels = torch.tensor([0, 0, 1, 1])
-    return PairBatch(high=high, low=low, labels=labels, rates=ones)
-
-
 def test_learns_restoration_and_nothing_else(batch: PairBatch) -> None:
     method = build().train()
     losses = method.losses(batch, "restoration")
@@ -44,14 +34,6 @@ def test_learns_restoration_and_nothing_else(batch: PairBatch) -> None:
     assert all(parameter.grad is None for parameter in method.teacher.parameters())
     assert all(parameter.grad is not None for parameter in method.restoration.parameters())
     assert not method.teacher.training
-
-
-def test_only_the_module_is_optimised_and_saved() -> None:
-    method = build()
-    (group,) = method.players()["restoration"].groups
-    own = list(method.restoration.parameters())
-    assert [id(p) for p in group["params"]] == [id(p) for p in own]
-    assert {name.partition(".")[0] for name in method.trained_state()} == {"restoration"}
 
 
 def test_describes_restored_images_with_the_teacher(batch: PairBatch) -> None:

@@ -144,30 +144,3 @@ def test_construction_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 def test_sizes_that_do_not_fit_are_refused(network: HRNetReID, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="multiples of 32"):
         network(torch.randn(shape))
-
-
-@pytest.mark.parametrize("shape", [(3, 64, 32), (1, 1, 64, 32)])
-def test_shapes_that_are_no_images_are_refused(network: HRNetReID, shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="shape"):
-        network.embed(torch.randn(shape))
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("backbone", "resnet50"),
-        ("backbone", "hrnet_w33"),
-        ("pooling", "median"),
-        ("maximum_weights", (0.5,)),
-        ("dropout", 1.0),
-        ("feature_length", 0),
-    ],
-)
-def test_bad_settings_are_named(field: str, value: object) -> None:
-    with pytest.raises(InputError, match=field):
-        HRNetReIDSettings(**{field: value})
-
-
-def test_a_classifier_needs_identities() -> None:
-    with pytest.raises(InputError, match="identity"):
-        HRNetReID(SMALL, 0)

@@ -226,27 +226,7 @@ def test_all_are_applied_and_learn_until_told_otherwise_and_after_loading(
     assert torch.equal(fresh(backbone, images, levels), trained)
 
 
-def test_runs_on_the_device_meta() -> None:
-    backbone, masks = build()
-    pooled = masks.to("meta")(
-        backbone.to("meta"), torch.zeros(2, 3, 32, 32, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
-    )
-    pooled.sum().backward()
-    assert all(parameter.grad is not None for parameter in masks.parameters())
-
-
 def test_only_residual_networks_of_timm_take_masks() -> None:
     backbone = timm.create_model("hrnet_w18_small", num_classes=0)
     with pytest.raises(InputError, match=r"ResNet of timm, e\.g\. resnet50, not of HighResolutionNet"):
         ResolutionMasks(DEFAULTS, backbone, LEVELS)
-
-
-def test_bad_settings_are_named() -> None:
-    with pytest.raises(InputError, match="-1"):
-        ResolutionMaskSettings(initial_deviation=-1)
-
-
-def test_images_of_another_shape_are_refused(levels: torch.Tensor) -> None:
-    backbone, masks = build()
-    with pytest.raises(InputError, match="expects images of shape"):
-        masks(backbone, torch.zeros(3, 32, 32), levels)
