@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -24,23 +24,20 @@ def write_atomically(file: Path, content: bytes | Callable[[BinaryIO], None]) ->
     Raises:
         InputError: The file cannot be written, e.g. because the disk is full; the target keeps its old content.
     """
-    temporary = None
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        with os.fdopen(handle, "wb") as stream:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as stream:
             if callable(content):
                 content(stream)
             else:
                 stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
         os.replace(temporary, file)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if _is_failed_write(error):
             raise InputError(f"{file}: cannot be written ({error}); the previous file, if any, is untouched") from error
         raise

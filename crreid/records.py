@@ -157,14 +157,9 @@ def read_record(file: Path, digest: str) -> Record:
 
 
 def write_sealed(file: Path, plain: dict[str, Any]) -> None:
-    """Write plain JSON with its format and a checksum, one line per entry, and per row of a table.
+    """Write plain JSON with its format and a checksum, whole or not at all, one line per entry and row of a table.
 
-    Args:
-        file: Written whole or not at all.
-        plain: Text for names; dictionaries and lists get a line for each entry.
-
-    Raises:
-        InputError: The disk refuses.
+    Raises InputError where the disk refuses.
     """
     sealed = {"format": FORMAT, **plain}
     sealed["checksum"] = digest_of(sealed)
@@ -175,12 +170,10 @@ def write_sealed(file: Path, plain: dict[str, Any]) -> None:
 def read_sealed(file: Path, kind: str) -> dict[str, Any]:
     """Read what `write_sealed` wrote.
 
-    Raises:
-        InputError: The file cannot be read, is of another format, or does not agree with its checksum; it names the
-            file as a `kind`.
+    Raises InputError where the file is damaged or was edited; it says of which `kind` it should be.
     """
     try:
-        plain = json.loads(file.read_text(encoding="utf8"))
+        plain: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
         _expect(isinstance(plain, dict), "holds no JSON object")
         _expect(plain.pop("format", None) == FORMAT, f"another format than {FORMAT}")
         checksum = plain.pop("checksum", None)
@@ -188,8 +181,7 @@ def read_sealed(file: Path, kind: str) -> dict[str, Any]:
     except (OSError, RecursionError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{file}: not a {kind} of crreid ({reason}); delete it to make it anew") from error
-    result: dict[str, Any] = plain
-    return result
+    return plain
 
 
 def _lines(value: Any) -> str:

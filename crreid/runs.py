@@ -306,6 +306,9 @@ def _trained(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun
             raise InputError(f"{folder}: weights of another network; delete the folder to train again") from error
     else:
         workspace.say(f"{title}: training {run.training_digest} on {data.name}")
+        if processes().rank == 0:
+            for half in folder.glob(".*"):  # written by a process that was killed
+                half.unlink(missing_ok=True)
         start = _start(run, method, workspace)
         log = train(
             method,

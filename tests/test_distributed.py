@@ -1,4 +1,4 @@
-"""Several processes on one machine's processor: the same training as one process, written down once."""
+"""Several processes on one CPU: the same training as one process, written down once."""
 
 import copy
 import json

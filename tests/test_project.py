@@ -41,7 +41,7 @@ def test_readme_names_every_notebook_and_command():
     text = (ROOT / "README.md").read_text()
     for name in [f"notebooks/{file.name}" for file in (ROOT / "notebooks").glob("*.ipynb")]:
         assert name in text
-    for command in ("make study", "make test", "conda env create", "pip install -e ."):
+    for command in ("make study", "make test", "conda env create", "crreid --help"):
         assert command in text
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text) + re.findall(r'src="(?!https?:)([^"]+)"', text):
         assert (ROOT / link).exists(), link

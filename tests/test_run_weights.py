@@ -102,14 +102,6 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, pixels: Pat
     assert not workspace.folder(run).exists()
 
 
-def test_a_damaged_file_of_weights_is_refused(tmp_path: Path, pixels: Path, started: list[Any]) -> None:
-    file = tmp_path / "damaged.pth"
-    file.write_bytes(b"half of a fil")
-    with pytest.raises(InputError, match=r"damaged\.pth: not readable as weights"):
-        measure(replace(RUN, weights=f"file {digest_of_file(file)}"), open_workspace(tmp_path, pixels, file))
-    assert started == []
-
-
 def test_the_record_says_which_weights_were_loaded_and_not_where_they_lay(
     tmp_path: Path, pixels: Path, backbone: tuple[Path, dict[str, torch.Tensor]]
 ) -> None:

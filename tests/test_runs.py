@@ -299,7 +299,9 @@ def test_a_damaged_log_of_a_training_is_named(workspace: Workspace, content: str
 def test_log_or_weights_alone_are_no_training(workspace: Workspace, trainings: list[int]) -> None:
     for name in ("training.json", "weights.safetensors"):
         (workspace.folder(QUICK) / name).unlink()
+        (workspace.folder(QUICK) / ".checkpoint.pt.5f").touch()  # left by a process that was killed
         trained(QUICK, workspace)
+        assert not list(workspace.folder(QUICK).glob(".*"))
     assert trainings == [0, 0]
 
 

@@ -95,6 +95,13 @@ def test_other_errors_pass_and_leave_the_old_checkpoint_too(
     check_good(file)
 
 
+def test_the_users_mask_of_permissions_is_kept(file: Path) -> None:
+    before = os.umask(0o077)
+    save_checkpoint(file, GOOD)
+    os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_file_appears_only_when_it_is_whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     really, seen = os.replace, []
 
