@@ -1,8 +1,8 @@
 """Several processes that train one method together, started by torchrun: who they are and what they tell each other.
 
-Each takes its share of every batch (`IdentitySampler`). The gradients are those of one process on the whole batch: losses
-are means over equal shares, whose gradients are averaged; those that compare images, as the batch-hard triplet, gather
-the embeddings of all shares; batch normalisation takes the statistics of the whole batch (`crreid.training.sharing`).
+Each takes its share of every batch (`IdentitySampler`). The gradients are those of one process on the whole batch:
+losses are means over equal shares, whose gradients are averaged; those that compare images, as the batch-hard triplet,
+gather the embeddings of all shares; batch normalisation takes the statistics of the whole batch.
 """
 
 from __future__ import annotations
@@ -20,15 +20,6 @@ from torch import Tensor, distributed
 
 from crreid.errors import InputError
 
-__all__ = [
-    "Processes",
-    "averaged",
-    "gathered",
-    "of_first",
-    "process_group",
-    "processes",
-    "wait_for_first_to_fail",
-]
 
 Value = TypeVar("Value")
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-__all__ = ["InputError", "did_you_mean"]
-
 
 class InputError(ValueError):
     """Input that cannot be used: one sentence naming the file, row or field and saying what was expected.

@@ -11,8 +11,6 @@ from typing import BinaryIO
 
 from crreid.errors import InputError
 
-__all__ = ["write_atomically"]
-
 
 def write_atomically(file: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write a file whole or not at all: a temporary neighbour, flushed to disk, then renamed over it.

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32", "keep_freed_memory", "without_autocast"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 

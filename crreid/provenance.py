@@ -13,7 +13,6 @@ import torch
 
 from crreid.distributed import processes
 
-__all__ = ["device_name", "provenance", "time_stamp"]
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pandas", "scikit-image", "safetensors")
 

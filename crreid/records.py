@@ -15,7 +15,6 @@ from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.settings import digest_of
 
-__all__ = ["Record", "plain_table", "read_record", "read_sealed", "write_sealed"]
 
 FORMAT = 2
 

@@ -24,30 +24,6 @@ from crreid.runs import Run
 from crreid.settings import described, leaves, with_value
 from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 
-__all__ = [
-    "CONVENTIONAL",
-    "ITEMS",
-    "RESTORATION_RATES",
-    "UNSEEN_RATES",
-    "Rows",
-    "StudyItem",
-    "all_cad_net_rows",
-    "all_sequence_rows",
-    "backbone_rows",
-    "cad_net_rows",
-    "loss_ablation_rows",
-    "lrar_rows",
-    "pooling_rows",
-    "restoration_rows",
-    "sequence_rows",
-    "set_title",
-    "start_here_rows",
-    "state_of_the_art_rows",
-    "super_resolution_rows",
-    "teacher_run",
-    "unseen_resolution_rows",
-    "upsampled_by",
-]
 
 RESTORATION_LEARNING_RATE_SCALES = {"SRCNN+ResNet-50": 0.01, "RCAN+ResNet-50": 0.1}
 """Without a skip around it, or deep and without normalisation, these diverge at the learning rate that suits the

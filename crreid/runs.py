@@ -34,20 +34,6 @@ from crreid.settings import canonical, described, digest_of
 from crreid.training.loop import TrainingLog, train
 from crreid.training.schedule import Schedule
 
-__all__ = [
-    "Busy",
-    "Run",
-    "TrainedRun",
-    "Workspace",
-    "find_record",
-    "forget",
-    "measure",
-    "missing_trainings",
-    "record_data_note",
-    "trained",
-    "with_teachers",
-]
-
 
 class Busy(InputError):
     """Another process trains the run."""

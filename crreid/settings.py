@@ -13,8 +13,6 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["canonical", "described", "digest_of", "leaves", "with_value"]
-
 
 def canonical(settings: Any) -> Any:
     """Return settings as JSON without the fields that are at their defaults.

@@ -11,7 +11,6 @@ import timm
 from crreid.errors import InputError
 from crreid.models.weights import digest_of_file
 
-__all__ = ["NO_FILES", "RANDOM_WEIGHTS", "StartingWeights", "weights_entries"]
 
 PERCEPTUAL = "lpips"
 NO_FILES = ("random", "timm")

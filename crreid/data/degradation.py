@@ -17,7 +17,6 @@ from PIL import Image
 from crreid.data.sources import UInt8Image
 from crreid.errors import InputError
 
-__all__ = ["Degradation", "degrade", "enlarge", "low_resolution_size", "shrink"]
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,

@@ -24,8 +24,6 @@ from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 from crreid.files import write_atomically
 
-__all__ = ["MLRSettings", "balanced_rates", "mlr", "read_manifest", "write_manifest"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class MLRSettings:

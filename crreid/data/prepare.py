@@ -17,18 +17,6 @@ from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
-__all__ = [
-    "DataSettings",
-    "PreparedData",
-    "check_queries",
-    "check_training",
-    "content_of",
-    "data_settings",
-    "drop_single_images",
-    "load_table",
-    "prepare",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:

@@ -22,15 +22,6 @@ from PIL import Image
 
 from crreid.errors import InputError
 
-__all__ = [
-    "FolderSource",
-    "ImageSource",
-    "UInt8Image",
-    "ZipSource",
-    "digest_of_content",
-    "file_checksum",
-    "read_images",
-]
 
 UInt8Image = NDArray[np.uint8]  # (height, width, 3), RGB, 0..255
 

@@ -13,7 +13,6 @@ from crreid.data.degradation import Degradation
 from crreid.data.sources import ImageSource
 from crreid.errors import InputError
 
-__all__ = ["COLUMNS", "ROLES", "ImageTable"]
 
 COLUMNS = ("path", "identity", "camera", "role", "rate")
 

@@ -13,8 +13,6 @@ from torch.nn.functional import softplus
 
 from crreid.numerics import at_least_float32, without_autocast
 
-__all__ = ["deceiver_loss", "discriminator_loss"]
-
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Return -E log D(real) - E log(1 - D(fake)), which the discriminator minimises.

@@ -12,8 +12,6 @@ from torch import Tensor
 from crreid.losses.labelled import mean_over
 from crreid.numerics import at_least_float32, without_autocast
 
-__all__ = ["label_smoothing_cross_entropy"]
-
 
 def label_smoothing_cross_entropy(
     logits: Tensor, targets: Tensor, epsilon: float = 0.1, labelled: Tensor | None = None

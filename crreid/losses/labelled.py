@@ -7,8 +7,6 @@ from torch import Tensor
 
 from crreid.distributed import gathered, processes
 
-__all__ = ["mean_over"]
-
 
 def mean_over(chosen: Tensor, values: Tensor) -> Tensor:
     """Return the mean of values (N,) where `chosen` (N,) bool is set, 0 where none is.

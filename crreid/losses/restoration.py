@@ -12,8 +12,6 @@ from torch import Tensor
 from crreid.errors import InputError
 from crreid.numerics import at_least_float32, without_autocast
 
-__all__ = ["restoration_loss"]
-
 
 def restoration_loss(restored: Tensor, target: Tensor) -> Tensor:
     """Return the mean absolute difference.

@@ -19,8 +19,6 @@ from crreid.errors import InputError
 from crreid.losses.labelled import mean_over
 from crreid.numerics import at_least_float32, without_autocast
 
-__all__ = ["batch_hard_triplet", "sequence_triplet"]
-
 
 def batch_hard_triplet(
     embeddings: Tensor, identities: Tensor, margin: float = 0.3, labelled: Tensor | None = None

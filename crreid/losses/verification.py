@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from crreid.distributed import gathered, processes
 from crreid.numerics import at_least_float32, without_autocast
 
-__all__ = ["VerificationHead", "verification_loss"]
-
 
 class VerificationHead(nn.Module):
     """f: differences of descriptors to the logarithm of the odds that they show one person; linear, ReLU, linear."""

@@ -38,8 +38,6 @@ from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoder, ImageDecoderSettings
 from crreid.numerics import at_least_float32
 
-__all__ = ["CADNet", "CADNetSettings", "cad_net_plus_plus_settings", "rain_settings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class CADNetSettings(MethodSettings):

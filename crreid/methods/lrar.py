@@ -37,8 +37,6 @@ from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSe
 from crreid.models.resolution_masks import ResolutionMasks, ResolutionMaskSettings
 from crreid.numerics import at_least_float32
 
-__all__ = ["LRAR", "LRARSettings", "level_of_rate"]
-
 
 def level_of_rate(rates: Tensor, levels: tuple[float, ...]) -> Tensor:
     """Return the level whose rate is nearest in ratio: 1.5 is nearer to 2 than to 1.

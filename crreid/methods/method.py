@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from crreid.data.pairs import PairBatch
 
-__all__ = ["GuidedMethod", "Method", "MethodSettings", "Player", "cosine_distances", "parameter_group"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Player:

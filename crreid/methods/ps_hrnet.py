@@ -31,8 +31,6 @@ from crreid.methods.method import GuidedMethod, Method, MethodSettings, Player, 
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
 
-__all__ = ["HRNetReIDHighSettings", "IdentityLoss", "PSHRNetSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityLoss:

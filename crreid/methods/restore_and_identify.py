@@ -25,8 +25,6 @@ from crreid.methods.method import Method, MethodSettings, Player, parameter_grou
 from crreid.models.common import ClassifierSettings, RestorationSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 
-__all__ = ["RestoreAndIdentifySettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreAndIdentifySettings(MethodSettings):

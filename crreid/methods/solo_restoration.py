@@ -22,8 +22,6 @@ from crreid.models.common import RestorationSettings
 from crreid.models.hrnet_reid import HRNetReID
 from crreid.models.vdsr import VDSRSettings
 
-__all__ = ["SoloRestorationSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SoloRestorationSettings(MethodSettings):

@@ -11,8 +11,6 @@ from typing import Any
 import timm
 from torch import nn
 
-__all__ = ["create_backbone"]
-
 
 def create_backbone(name: str, options: tuple[tuple[str, Any], ...] = (), **arguments: Any) -> nn.Module:
     """Build a backbone; nothing is downloaded.

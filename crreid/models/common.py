@@ -17,18 +17,6 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 
-__all__ = [
-    "BackboneSettings",
-    "Classifier",
-    "ClassifierOutput",
-    "ClassifierSettings",
-    "InterpolationSettings",
-    "RestorationSettings",
-    "check_images",
-    "check_setting",
-    "start_classifier",
-]
-
 
 def check_images(name: str, images: Tensor, multiple: int = 1) -> None:
     """Raise InputError unless `images` is (N, 3, H, W) with H and W multiples of `multiple`; `name` is the model's."""

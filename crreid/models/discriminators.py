@@ -23,8 +23,6 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 
-__all__ = ["DiscriminatorSettings", "StridedDiscriminator"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorSettings:

@@ -27,8 +27,6 @@ from crreid.models.common import (
 )
 from crreid.numerics import at_least_float32
 
-__all__ = ["PCB", "PCBSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PCBSettings(ClassifierSettings):

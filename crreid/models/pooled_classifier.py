@@ -18,7 +18,6 @@ from crreid.models.backbone import create_backbone
 from crreid.models.common import Classifier, ClassifierOutput, ClassifierSettings, check_images
 from crreid.numerics import at_least_float32
 
-__all__ = ["PooledClassifier", "PooledClassifierSettings"]
 
 TITLES = {
     "densenet121": "DenseNet-121",

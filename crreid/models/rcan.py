@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from crreid.models.channel_attention import ChannelAttention
 from crreid.models.common import RestorationSettings, check_images
 
-__all__ = ["RCAN", "RCANSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RCANSettings(RestorationSettings):

@@ -25,8 +25,6 @@ from crreid.errors import InputError
 from crreid.models.channel_attention import ChannelAttention
 from crreid.models.common import RestorationSettings, check_images, check_setting
 
-__all__ = ["VDSR", "VDSRSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class VDSRSettings(RestorationSettings):

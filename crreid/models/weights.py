@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from crreid.errors import InputError
 from crreid.files import write_atomically
 
-__all__ = ["digest_of_file", "fill_module", "load_timm_backbone", "read_weights", "save_weights"]
 
 PREFIXES = ("module.", "model.", "network.", "encoder.", "backbone.")
 """Prefixes of wrappers, and of this package's methods; removed where only that makes a tensor's name known."""

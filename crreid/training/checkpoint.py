@@ -10,8 +10,6 @@ import torch
 from crreid.errors import InputError
 from crreid.files import write_atomically
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
-
 
 def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
     """Write the state of a training.

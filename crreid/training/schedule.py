@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 
 from crreid.errors import InputError
 
-__all__ = ["Schedule"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:

@@ -15,8 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from crreid.distributed import gathered, processes
 
-__all__ = ["distributed_losses"]
-
 
 class _Losses(nn.Module):
     """A method's losses as a forward pass, which is where DistributedDataParallel hooks in."""

@@ -25,7 +25,6 @@ from crreid.data.readers.layout import FileSource, count_notes, open_folders, pa
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-__all__ = ["MARKET_COUNTS", "dukemtmc", "market1501"]
 
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 

@@ -15,16 +15,6 @@ import pandas as pd
 from crreid.data.sources import FolderSource, ZipSource
 from crreid.errors import InputError
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "FileSource",
-    "count_notes",
-    "draw_test_identities",
-    "find_path",
-    "open_folders",
-    "open_layout",
-    "parse_folder",
-]
 
 FileSource = FolderSource | ZipSource
 
