@@ -17,7 +17,6 @@ import tyro
 
 from crreid.errors import InputError, did_you_mean
 
-
 PROFILES = Literal["smoke", "quick", "reduced", "paper", "printed", "released"]
 DATASETS = ("synthetic", "market-1501", "dukemtmc-reid", "cuhk03", "cuhk03-new", "viper", "caviar", "own")
 

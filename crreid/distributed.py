@@ -20,7 +20,6 @@ from torch import Tensor, distributed
 
 from crreid.errors import InputError
 
-
 Value = TypeVar("Value")
 
 PATIENCE_SECONDS = 5.0

@@ -32,7 +32,6 @@ from crreid.runs import Run
 from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.training.schedule import Schedule
 
-
 PROFILE_NAMES = ("smoke", "quick", "reduced", "paper", "printed", "released")
 
 

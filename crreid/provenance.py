@@ -13,7 +13,6 @@ import torch
 
 from crreid.distributed import processes
 
-
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "pandas", "scikit-image", "safetensors")
 
 

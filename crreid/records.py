@@ -15,7 +15,6 @@ from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.settings import digest_of
 
-
 FORMAT = 2
 
 TYPES: dict[str, Any] = {"str": str, "int": int, "float": int | float | None}

@@ -24,7 +24,6 @@ from crreid.runs import Run
 from crreid.settings import described, leaves, with_value
 from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 
-
 RESTORATION_LEARNING_RATE_SCALES = {"SRCNN+ResNet-50": 0.01, "RCAN+ResNet-50": 0.1}
 """Without a skip around it, or deep and without normalisation, these diverge at the learning rate that suits the
 others; SRCNN's own paper has 1e-4. Other modules learn at the profile's scale."""

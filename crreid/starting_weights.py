@@ -11,7 +11,6 @@ import timm
 from crreid.errors import InputError
 from crreid.models.weights import digest_of_file
 
-
 PERCEPTUAL = "lpips"
 NO_FILES = ("random", "timm")
 

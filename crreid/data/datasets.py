@@ -20,7 +20,6 @@ from crreid.errors import InputError, did_you_mean
 from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.synthetic.renderer import RENDERER_VERSION
 
-
 FIRST_OF_PAIRS = (1, 3, 5, 7, 9)  # cameras of CUHK03
 
 

@@ -17,7 +17,6 @@ from PIL import Image
 from crreid.data.sources import UInt8Image
 from crreid.errors import InputError
 
-
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,

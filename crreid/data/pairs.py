@@ -20,7 +20,6 @@ from crreid.data.sampler import SampleKey
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
 
-
 RESIDENT_BYTES = 2**30  # in main memory, beside everything else
 RESIDENT_SHARE = 0.3  # of a GPU's free memory
 

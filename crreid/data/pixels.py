@@ -18,7 +18,6 @@ from crreid.data.sources import ImageSource, UInt8Image, read_images
 from crreid.data.table import ImageTable
 from crreid.files import write_atomically
 
-
 FEW_IMAGES = 500  # are decoded sooner than further processes start
 MOST_PROCESSES = 4
 CHUNK = 32

@@ -9,7 +9,6 @@ from torch.utils.data import Sampler
 
 from crreid.errors import InputError
 
-
 SampleKey = tuple[int, int, int]
 """(epoch, position in the epoch, row of the table): seeds the augmentation of one sample."""
 

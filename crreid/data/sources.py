@@ -22,7 +22,6 @@ from PIL import Image
 
 from crreid.errors import InputError
 
-
 UInt8Image = NDArray[np.uint8]  # (height, width, 3), RGB, 0..255
 
 # RuntimeError: the member is encrypted, or compressed by a method that Python does not know

@@ -13,7 +13,6 @@ from crreid.data.degradation import Degradation
 from crreid.data.sources import ImageSource
 from crreid.errors import InputError
 
-
 COLUMNS = ("path", "identity", "camera", "role", "rate")
 
 ROLES = ("train", "query", "gallery", "distractor", "junk")

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from crreid.numerics import at_least_float32, without_autocast
 
-
 MEMBERS = ("seq1", "seq2", "seq3", "seq4", "seq5", "logits")
 """The ordered set A of the paper: Seq(1) to Seq(5) and the class scores l_c."""
 

@@ -18,7 +18,6 @@ from torch.autograd.function import once_differentiable
 
 from crreid.numerics import without_autocast
 
-
 _VALUES_IN_CACHE = 2**20  # 2 MiB in bfloat16
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from crreid.errors import InputError
 from crreid.models.common import check_images
 
-
 REDUCTIONS = (2, 4, 8, 16, 32)
 """How many times smaller than the image the maps are: the stem's, then those of the four residual stages."""
 

@@ -25,7 +25,6 @@ from crreid.models.backbone import create_backbone
 from crreid.models.common import BackboneSettings, Classifier, check_images, check_setting
 from crreid.numerics import at_least_float32
 
-
 GRIDS = (4, 2, 2, 1)
 """Side of the pooling grid of branch 1 (finest) to 4 (coarsest)."""
 

@@ -20,7 +20,6 @@ from torch.nn.functional import interpolate
 
 from crreid.models.common import check_setting
 
-
 MULTIPLES = (16, 8, 4, 2, 1)
 """Width of each block in multiples of the last one's."""
 

@@ -18,7 +18,6 @@ from crreid.models.backbone import create_backbone
 from crreid.models.common import Classifier, ClassifierOutput, ClassifierSettings, check_images
 from crreid.numerics import at_least_float32
 
-
 TITLES = {
     "densenet121": "DenseNet-121",
     "hrnet_w18_small": "HRNet-W18-small-C",

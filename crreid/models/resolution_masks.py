@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from crreid.errors import InputError
 from crreid.models.common import check_images
 
-
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 INITIAL_MEAN = 3.0

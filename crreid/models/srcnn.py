@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from crreid.errors import InputError
 from crreid.models.common import RestorationSettings, check_images, check_setting
 
-
 KERNELS = (9, 5, 5)
 """Sides of the three convolutions."""
 

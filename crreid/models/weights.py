@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from crreid.errors import InputError
 from crreid.files import write_atomically
 
-
 PREFIXES = ("module.", "model.", "network.", "encoder.", "backbone.")
 """Prefixes of wrappers, and of this package's methods; removed where only that makes a tensor's name known."""
 

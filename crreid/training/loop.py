@@ -24,7 +24,6 @@ from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.schedule import Schedule
 from crreid.training.step import LOG_COLUMNS, TrainingStep
 
-
 PROGRESS_SECONDS = 5.0
 
 

@@ -18,7 +18,6 @@ from crreid.methods.method import Method, Player
 from crreid.training.schedule import Schedule
 from crreid.training.sharing import distributed_losses
 
-
 LOG_COLUMNS = ("epoch", "learning_rate", "total", "pairs_per_second", "seconds")
 """Columns of the log of a training besides the loss terms."""
 

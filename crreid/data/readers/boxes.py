@@ -25,7 +25,6 @@ from crreid.data.readers.layout import FileSource, count_notes, open_folders, pa
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 
 MARKET_NAME = re.compile(r"(-1|\d{4})_c([1-6])s\d_\d{6}_\d{2}(?:\.(?:jpg|jpeg|png))+", re.IGNORECASE)

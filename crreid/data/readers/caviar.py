@@ -19,7 +19,6 @@ from crreid.data.readers.layout import FileSource, draw_test_identities, open_la
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-
 NAME = re.compile(r"(\d{4})(0(?:0[1-9]|1\d|20))\.(?:jpg|jpeg|png|bmp)", re.IGNORECASE)
 EXAMPLE = "0001001.jpg (person 1, image 1 of at most 20)"
 

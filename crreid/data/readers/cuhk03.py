@@ -30,7 +30,6 @@ from crreid.data.sources import FolderSource, ImageSource, UInt8Image, digest_of
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-
 NAME = re.compile(r"([1-5])_(\d{3,4})_([12])_(\d{2})\.png")
 """Pair, person in the pair, view, image (1 to 10): names of unpacked images."""
 

@@ -15,7 +15,6 @@ import pandas as pd
 from crreid.data.sources import FolderSource, ZipSource
 from crreid.errors import InputError
 
-
 FileSource = FolderSource | ZipSource
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

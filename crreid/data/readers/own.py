@@ -14,7 +14,6 @@ from crreid.data.sources import FolderSource
 from crreid.data.table import COLUMNS, ROLES, ImageTable
 from crreid.errors import InputError
 
-
 REQUIRED = ("path", "identity", "camera", "role")
 CAMERA = re.compile(r"_c(\d+)")
 FOLDERS = ("train", "query", "gallery")

@@ -17,7 +17,6 @@ from crreid.data.readers.layout import FileSource, draw_test_identities, open_fo
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-
 NAME = re.compile(r"(\d{3})_(\d{1,3})\.(?:bmp|jpg|jpeg|png)", re.IGNORECASE)
 EXAMPLE = "000_45.bmp"
 
