@@ -29,6 +29,7 @@ class Choice:
     """What to train, and where.
 
     Attributes:
+        only: Tables, the same as by position.
         rows: Rows of the tables, e.g. PS-HRNet; none = all.
         profile: Size of networks, images and schedule.
         dataset: Data set, with mlr- before its name for the cross-resolution build.
@@ -37,10 +38,12 @@ class Choice:
         weights: Start of the backbones: random, timm, a local file, or e.g. resnet50=FILE.
         device: auto, cpu or cuda.
         results_dir: Where results go; the checkout's results by default.
+        set: Settings to change in every run, e.g. schedule.epochs=4 method.pseudo_siamese_weight=1.0.
         force: Train again what is recorded.
         list_only: Run nothing; show rows, what is recorded, what is missing, and how long each took.
     """
 
+    only: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     profile: PROFILES = "quick"
     dataset: str = "mlr-synthetic"
@@ -49,6 +52,7 @@ class Choice:
     weights: str = "random"
     device: str = "auto"
     results_dir: str = ""
+    set: tuple[str, ...] = ()
     force: tyro.conf.FlagCreatePairsOff[bool] = False
     list_only: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
 
@@ -75,15 +79,8 @@ def mlr(
     split: int = 0,
     camera: tuple[int, ...] = (),
     rates: tuple[float, ...] = (2, 3, 4),
-    per: Literal["image", "camera"] = "image",
-    train: Literal["all", "cameras", "none"] = "all",
-    official_queries: bool | None = None,
-    distractors: bool = False,
-    shrink: str = "bicubic",
-    enlarge: str = "bilinear",
-    antialias: bool = True,
-    jpeg_quality: int | None = None,
     seed: int = 0,
+    set: tuple[str, ...] = (),
 ) -> None:
     """Build the cross-resolution (MLR) version of a data set and write its manifest.
 
@@ -94,34 +91,23 @@ def mlr(
         split: Number of the split, for data sets that have several.
         camera: Low-resolution cameras; none = the data set's default.
         rates: Downsampling rates of low-resolution images.
-        per: Draw a rate per image, in equal shares, or per camera.
-        train: Training images that get a low-resolution version: all, those of the cameras, or none.
-        official_queries: Whether the official query images take part; default as recommended for the data set.
-        distractors: Keep distractors in the gallery.
-        shrink: Filter for downsampling: nearest, box, bilinear, bicubic or lanczos.
-        enlarge: Filter for upsampling.
-        antialias: Low-pass filter before downsampling.
-        jpeg_quality: Encode downsampled images as JPEG once.
         seed: Seed for drawing the rates.
+        set: Other settings, see crreid/data/mlr.py, e.g. per=camera train=none distractors=true official_queries=false
+            degradation.enlarge=bicubic degradation.jpeg_quality=50.
     """
     _check_dataset(dataset)
     from crreid.data.datasets import find_dataset
-    from crreid.data.degradation import Degradation
     from crreid.data.mlr import mlr as build
     from crreid.data.mlr import write_manifest
+    from crreid.settings import with_value
 
     entry = find_dataset(dataset)
-    settings = replace(
-        entry.mlr,
-        cameras=camera or entry.mlr.cameras,
-        rates=rates,
-        per=per,
-        train=train,
-        official_queries=entry.mlr.official_queries if official_queries is None else official_queries,
-        distractors=distractors,
-        degradation=Degradation(shrink=shrink, enlarge=enlarge, antialias=antialias, jpeg_quality=jpeg_quality),
-        seed=seed,
-    )
+    settings = replace(entry.mlr, cameras=camera or entry.mlr.cameras, rates=rates, seed=seed)
+    for name, value in _assigned(set).items():
+        try:
+            settings = with_value(settings, name, value)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"--set {name}={value}: there is no such setting, or it takes another value") from error
     built = build(entry.read(root, split=split), settings)
     digest = write_manifest(built, settings, out)
     _print_table(built)
@@ -286,7 +272,7 @@ def _notebooks() -> dict[str, str]:
 
 def _open(tables: tuple[str, ...], choice: Choice) -> list[Any]:
     """Return the studies of some tables; with `list_only` print what is recorded, and return none."""
-    names = _notebooks()
+    names, tables = _notebooks(), (*tables, *choice.only)
     for table in tables:  # before anything heavy is imported
         if names and table not in names:
             raise InputError(f"there is no table {table!r}{did_you_mean(table, names)}")
@@ -312,7 +298,22 @@ def _parameters(choice: Choice) -> dict[str, Any]:
     ]
     root = str(Path(choice.data_root).expanduser().resolve()) if choice.data_root else ""
     named = {"profile": choice.profile, "dataset": choice.dataset, "data_root": root, "seeds": list(choice.seeds)}
-    return named | {"weights": ",".join(weights)}
+    changes = _assigned(choice.set)
+    return named | {"weights": ",".join(weights)} | ({"changes": changes} if changes else {})
+
+
+def _assigned(entries: tuple[str, ...]) -> dict[str, Any]:
+    """Return `name=value` entries by name, the values as JSON where they are."""
+    found: dict[str, Any] = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise InputError(f"--set takes name=value, e.g. schedule.epochs=4, not {entry!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _check_dataset(name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import sys
 import threading
 import time
@@ -24,8 +23,9 @@ from crreid.provenance import device_name
 from crreid.records import Record, read_record
 from crreid.runs import Busy, Run, Workspace, find_record, measure, missing_trainings, with_teachers
 from crreid.settings import described, leaves
+from crreid.study.execute import end_with_parent
 
-__all__ = ["Durations", "Work", "end_with_parent", "measure_all", "one_thread"]
+__all__ = ["Durations", "Work", "measure_all", "one_thread"]
 
 MOST_AT_ONCE = 8  # each training holds its own networks, batches and checkpoints in memory
 POLL_SECONDS = 0.5
@@ -167,18 +167,6 @@ class Durations:
             if all(theirs.get(name) == mine[name] for name in ("method", "size"))
         ]
         return max(alike, key=lambda entry: entry[0])[1] if alike else None
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process, within a second or so, when the one that started it has ended, however that came."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_SECONDS)
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says it once
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _places(workspace: Workspace) -> int:

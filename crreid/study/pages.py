@@ -1,15 +1,12 @@
-"""What is published: executed notebooks, and `README.md` and `index.html` built from them, both readable offline."""
+"""`results/README.md` and `results/index.html`, built from executed notebooks and readable without a network."""
 
 from __future__ import annotations
 
 import json
-import re
 import shlex
-from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,48 +14,14 @@ from crreid.data.datasets import find_dataset
 from crreid.files import write_atomically
 from crreid.profiles import PROFILE_NAMES
 from crreid.rows import ITEMS
-from crreid.study.tables import places
+from crreid.study.tables import is_words, places
 
-__all__ = ["publish", "write_pages"]
+__all__ = ["write_pages"]
 
 TITLE = "Cross-resolution person re-identification: results"
 INTRODUCTION = """Made by `crreid study`; do not edit. Published numbers stand beside measured ones and are never mixed.
 Numbers on *synthetic images* were measured on the built-in synthetic pedestrians and say nothing about the published
 data sets."""
-
-
-def publish(notebook: dict[str, Any], file: Path, *, hidden: Mapping[str, str], rows: Sequence[str]) -> None:
-    """Write an executed notebook so that only a changed number changes the file.
-
-    Progress bars, times and random names go; figures become links to their PNG files; paths of this machine are
-    replaced, as whole paths and in texts only.
-
-    Args:
-        notebook: As papermill wrote it.
-        file: Where it goes, beside its tables and figures.
-        hidden: Paths of this machine and what stands for them.
-        rows: The rows that it shows; none = all.
-    """
-    for number, cell in enumerate(notebook["cells"]):
-        tags = cell["metadata"].get("tags", [])
-        cell["metadata"] = {"tags": tags} if tags else {}
-        if "injected-parameters" in tags:
-            cell["id"] = f"injected-{number}"  # papermill draws it at random
-        if cell["cell_type"] == "code":
-            cell["outputs"] = _outputs(cell["outputs"])
-    paths = [
-        (re.compile(rf"(?<![\w./~-]){re.escape(path)}(?![\w-])"), shown)
-        for path, shown in sorted(hidden.items(), key=lambda entry: -len(entry[0]))
-        if len(Path(path).parts) > 1  # "/" is in every text
-    ]
-    kernel = notebook["metadata"]["kernelspec"]
-    published = {
-        "cells": _without_paths(notebook["cells"], paths),
-        "metadata": {"crreid": {"rows": list(rows)}, "kernelspec": kernel, "language_info": {"name": "python"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    write_atomically(file, (json.dumps(published, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
 def write_pages(results_dir: Path) -> list[str]:
@@ -132,12 +95,14 @@ def _table(folder: Path, name: str, title: str) -> str:
     """Return a CSV file as Markdown: best numbers bold; digests as links; a long list of records folded away."""
     table = pd.read_csv(_beside(folder, name), dtype=str, keep_default_na=False)
     cells = table.map(lambda text: escape(text, quote=False).replace("|", "\\|").replace("\n", " "))
+    cells = cells.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}", regex=True)
+    rules = ["---" if is_words(table[name]) else "---:" for name in table.columns]
     for name in table.columns:
         best = ["bold" in place for place in places(table, name)]
         cells[name] = [f"**{text}**" if is_best else text for text, is_best in zip(cells[name], best, strict=True)]
     if "record" in table.columns:
-        cells["record"] = [f"[{digest}](records/{digest}.json)" for digest in cells["record"]]
-    lines = [[escape(name, quote=False) for name in table.columns], ["---"] * len(table.columns), *cells.to_numpy()]
+        cells["record"] = cells["record"].replace("([0-9a-f]{16})", r"[\1](records/\1.json)", regex=True)
+    lines = [[escape(name, quote=False) for name in table.columns], rules, *cells.to_numpy()]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     if "record" in table.columns:
         return f'<details><summary>{title}</summary><div class="scroll">\n\n{text}\n\n</div></details>\n'
@@ -152,36 +117,3 @@ def _beside(folder: Path, name: str) -> Path:
 
 def _anchor(place: str, name: str) -> str:
     return f"{place.replace('/', '-')}-{name}"
-
-
-def _outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return outputs without progress bars, texts that were printed in pieces as one, figures as links."""
-    kept: list[dict[str, Any]] = []
-    for output in outputs:
-        data, metadata = output.get("data", {}), output.get("metadata", {})
-        text = "".join(output.get("text", ""))
-        if "application/vnd.jupyter.widget-view+json" in data or "\r" in text:
-            continue
-        if kept and text and kept[-1].get("name") == output["name"]:
-            kept[-1]["text"] += text
-            continue
-        if text:
-            output["text"] = text
-        elif "crreid" in metadata and "image/png" in data:
-            name, title = metadata["crreid"]["file"], metadata["crreid"]["title"]
-            width = metadata["image/png"]["width"]
-            image = f'<img src="{escape(name)}" alt="{escape(title)}" width="{width}">'
-            output["data"], output["metadata"] = {"text/html": image}, {"crreid": metadata["crreid"]}
-        kept.append(output)
-    return kept
-
-
-def _without_paths(value: Any, paths: Sequence[tuple[re.Pattern[str], str]]) -> Any:
-    """Return plain JSON with paths replaced in its texts, not in the names of its entries."""
-    if isinstance(value, dict):
-        return {name: _without_paths(entry, paths) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(entry, paths) for entry in value]
-    for pattern, shown in paths if isinstance(value, str) else ():
-        value = pattern.sub(lambda _: shown, value)  # noqa: B023 (used at once)
-    return value

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,8 +17,9 @@ from crreid.errors import InputError, did_you_mean
 from crreid.files import write_atomically
 from crreid.rows import ITEMS
 from crreid.runs import Run, forget
-from crreid.study.measure import Durations, Work, end_with_parent, measure_all
-from crreid.study.pages import publish, write_pages
+from crreid.study.execute import begin, execute
+from crreid.study.measure import Durations, Work, measure_all
+from crreid.study.pages import write_pages
 from crreid.study.session import Study, default_results_dir, open_study
 
 __all__ = ["Summary", "listing", "named_runs", "notebooks_dir", "run_study", "studies", "time_left"]
@@ -127,15 +126,16 @@ def run_study(opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: i
 
     problems: dict[str, str] = {}
     work = measure_all(runs, workspace, tell=lambda run, result, ahead, more: report(f"{ahead} runs to come", more))
-    threads = str(max(1, torch.get_num_threads() // jobs))
-    with ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=end_with_parent, initargs=(os.getpid(),)
-    ) as pool:
-        folder = notebooks_dir()
-        futures = {
-            pool.submit(_execute, study, str(folder / f"{study.item}.ipynb"), given[study.item], threads): study
-            for study in opened
-        }
+    threads, context = max(1, torch.get_num_threads() // jobs), multiprocessing.get_context("spawn")
+    workspace.runs_dir.mkdir(parents=True, exist_ok=True)
+    first = (os.getpid(), workspace.runs_dir / "kernels.log")
+    with ProcessPoolExecutor(jobs, context, initializer=begin, initargs=first) as pool:
+        futures = {}
+        for study in opened:
+            name = f"{study.item}.ipynb"
+            failed, source = workspace.runs_dir / "failed" / name, notebooks_dir() / name
+            wanted = given[study.item], study.folder / name, failed, threads, _machine_paths(study)
+            futures[pool.submit(execute, source, *wanted)] = study
         for future in as_completed(futures):
             study, error = futures[future], future.exception()
             took, problem = future.result() if error is None else (0.0, f"{type(error).__name__}: {error}")
@@ -166,31 +166,6 @@ def _check_parameters(item: str, parameters: Iterable[str]) -> None:
 
 def _key(study: Study) -> str:
     return f"{study.profile.name}/{study.dataset}/{study.item}"
-
-
-def _execute(study: Study, source: str, parameters: dict[str, Any], threads: str) -> tuple[float, str]:
-    """Execute one notebook and publish it: the seconds it took, and one sentence on what went wrong, or nothing.
-
-    It works in an empty folder: Python looks for modules in a kernel's working directory first. A notebook that fails
-    goes below `runs/failed` and leaves what was published before.
-    """
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import execute_notebook
-
-    os.environ["OMP_NUM_THREADS"] = threads
-    started, problem, target = time.monotonic(), "", study.folder
-    with tempfile.TemporaryDirectory() as folder:
-        executed, empty = Path(folder) / "executed.ipynb", Path(folder) / "empty"
-        empty.mkdir()
-        options: dict[str, Any] = {"kernel_name": "python3", "progress_bar": False, "start_timeout": 120}
-        try:
-            execute_notebook(source, str(executed), parameters, cwd=str(empty), **options)
-        except PapermillExecutionError as error:
-            target = study.workspace.runs_dir / "failed"
-            problem = f"failed, {error.ename}: {error.evalue} (see {target / study.item}.ipynb)"
-        notebook = json.loads(executed.read_text(encoding="utf8"))
-        publish(notebook, target / f"{study.item}.ipynb", hidden=_machine_paths(study), rows=study.rows)
-    return time.monotonic() - started, problem
 
 
 def _machine_paths(study: Study) -> dict[str, str]:

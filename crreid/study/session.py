@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,9 @@ class Study:
         if self.force:
             forget([run for digest, run in every.items() if digest not in self._runs], self.workspace)
         self._runs.update(every)
+        if "drafts" in self.folder.parts:
+            where = "/".join(self.folder.parts[-3:])
+            print(f"rows or settings were chosen: tables and figures are drafts, below runs in {where}")
         work = measure_all(every.values(), self.workspace)
         for error in work.failed.values():
             raise error
@@ -240,41 +244,44 @@ def open_study(
         >>> study = open_study("table2_loss_ablation", profile="smoke")
         >>> records = study.measure(study.runs(loss_ablation_rows))
     """
-    words = {"profile": profile, "dataset": dataset, "data_root": data_root, "weights": weights}
-    for name, value in words.items():
-        if not isinstance(value, str):
-            raise InputError(f"{name} must be text, not {value!r}")
-    only, different, again = _names(rows), _settings(changes), _truth("force", force)
+    for name, text in {"profile": profile, "dataset": dataset, "data_root": data_root, "weights": weights}.items():
+        if not isinstance(text, str):
+            raise InputError(f"{name} must be text, not {text!r}")
+    numbers = _read("seeds", seeds or [0], _are_seeds, "whole numbers of at least 0, e.g. [0, 1, 2]")
+    names = [rows] if isinstance(rows, str) and not rows.startswith("[") else rows
+    names = _read("rows", names, _are_texts, "a list of names, e.g. ['PS-HRNet']")
+    only = tuple(name for name in names if name)
+    different = _read("changes", changes or {}, _is_mapping, "settings and values, e.g. {'schedule.epochs': 4}")
     settings = profile_settings(profile, dataset)
     root = Path(data_root).expanduser().resolve() if data_root else None
+    if settings.data.dataset == "own":  # one name for everybody's data: the table's digest tells them apart
+        version = find_dataset("own").read(root).digest
+        settings = replace(settings, data=replace(settings.data, version=version))
     given = os.environ.get("CRREID_RESULTS", "")
     results = Path(given).expanduser().resolve() if given else default_results_dir()
+    runs = results / "runs" if given else results.parent / "runs"
+    folder = results / profile / dataset
+    if different or (only and _holds_more(folder / f"{item}.ipynb", only)):
+        folder = runs / "drafts" / profile / dataset
     start = StartingWeights.parse(weights)
     workspace = Workspace(
         results_dir=results,
-        runs_dir=results / "runs" if given else results.parent / "runs",
+        runs_dir=runs,
         data_root=root,
         device=os.environ.get("CRREID_DEVICE", "auto"),
         weights_files=start.files,
         report=_say_nothing,
     )
-    if settings.data.dataset == "own":  # one name for everybody's data: the table's digest tells them apart
-        version = find_dataset("own").read(root).digest
-        settings = replace(settings, data=replace(settings.data, version=version))
-    folder = results / profile / dataset
-    if different or (only and _holds_more(folder / f"{item}.ipynb", only)):
-        folder = workspace.runs_dir / "drafts" / profile / dataset
-        print(f"rows or settings were chosen: tables and figures are drafts, below runs/drafts/{profile}/{dataset}")
     return Study(
         item=item,
         dataset=dataset,
         profile=settings,
         workspace=workspace,
-        seeds=_seeds(seeds),
+        seeds=tuple([numbers] if isinstance(numbers, int) else numbers) or (0,),
         weights=start,
         rows=only,
         changes=different,
-        force=again,
+        force=_read("force", force, lambda value: isinstance(value, bool), "true or false"),
         folder=folder,
     )
 
@@ -285,44 +292,29 @@ def default_results_dir() -> Path:
     return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "results"
 
 
-def _value(given: Any) -> Any:
+def _read(name: str, given: Any, is_right: Callable[[Any], bool], expected: str) -> Any:
     """Return a parameter, read by its type where papermill passed it as text: `false`, `[0, 1]`, `{"a.b": 4}`."""
+    value = given
     for read in (json.loads, ast.literal_eval) if isinstance(given, str) else ():
-        try:
-            return read(given)
-        except (ValueError, SyntaxError):
-            continue
-    return given
+        with suppress(ValueError, SyntaxError):
+            value = read(given)
+            break
+    with suppress(TypeError):
+        if is_right(value):
+            return value
+    raise InputError(f"{name} must be {expected}, not {given!r}")
 
 
-def _seeds(given: Any) -> tuple[int, ...]:
-    seeds = _value(given) or []
-    seeds = [seeds] if isinstance(seeds, int) else seeds
-    if not isinstance(seeds, list | tuple) or not all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds):
-        raise InputError(f"seeds must be whole numbers of at least 0, e.g. [0, 1, 2], not {given!r}")
-    return tuple(seeds) or (0,)
+def _are_texts(value: Any) -> bool:
+    return all(isinstance(text, str) for text in value)
 
 
-def _names(given: Any) -> tuple[str, ...]:
-    rows = _value(given) or []
-    rows = [rows] if isinstance(rows, str) else rows
-    if not isinstance(rows, list | tuple) or not all(isinstance(row, str) for row in rows):
-        raise InputError(f"rows must be a list of names, e.g. ['PS-HRNet'], not {given!r}")
-    return tuple(rows)
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict) and _are_texts(value)
 
 
-def _settings(given: Any) -> dict[str, Any]:
-    changes = _value(given) or {}
-    if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
-        raise InputError(f"changes must be settings and values, e.g. {{'schedule.epochs': 4}}, not {given!r}")
-    return changes
-
-
-def _truth(name: str, given: Any) -> bool:
-    value = _value(given)
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be true or false, not {given!r}")
-    return value
+def _are_seeds(value: Any) -> bool:
+    return all(type(seed) is int and 0 <= seed < 2**63 for seed in ([value] if isinstance(value, int) else value))
 
 
 def _holds_more(published: Path, rows: Sequence[str]) -> bool:

@@ -13,14 +13,27 @@ import numpy as np
 import pandas as pd
 
 from crreid.errors import InputError
+from crreid.records import Record
+from crreid.runs import record_data_note
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-    from crreid.records import Record
     from crreid.study.session import Study
 
-__all__ = ["METRICS", "beside", "compare", "origins", "places", "provenance", "scores", "shown", "styled", "wide"]
+__all__ = [
+    "METRICS",
+    "beside",
+    "compare",
+    "is_words",
+    "origins",
+    "places",
+    "provenance",
+    "scores",
+    "shown",
+    "styled",
+    "wide",
+]
 
 METRICS = {
     "rank1": "rank-1",
@@ -164,15 +177,8 @@ def compare(
 
 
 def origins(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
-    """Return which network ran and where its weights started, by row: to be joined to a table of scores.
-
-    Returns:
-        Columns network and start; index `row`.
-    """
-    lines = [
-        (row, _network(study, of_row[0]), of_row[0].provenance["start"]) for row, of_row in records.items() if of_row
-    ]
-    return pd.DataFrame(lines, columns=["row", "network", "start"]).set_index("row")
+    """Return which network ran and where its weights started: columns network and start, to be joined to a table."""
+    return provenance(records, study).drop_duplicates("row").set_index("row")[["network", "start"]]
 
 
 def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
@@ -182,8 +188,6 @@ def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.Data
         Columns row, seed, record (digest), network, start, data (as recorded, not recorded, or not available here),
         minutes of training, measured (date), device, commit.
     """
-    from crreid.runs import record_data_note  # here: tables of recorded numbers need no torch
-
     lines = []
     for row, of_row in records.items():
         for record in of_row:
@@ -194,7 +198,8 @@ def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.Data
                     "row": row,
                     "seed": record.seed,
                     "record": record.digest,
-                    "network": _network(study, record),
+                    # whatever the row is called; a method written in a notebook may only have a title
+                    "network": getattr(run.method, "runs_on", run.method.title),
                     "start": record.provenance["start"],
                     "data": record_data_note(record, run, study.workspace),
                     "training minutes": record.training_seconds / 60,
@@ -229,11 +234,16 @@ def styled(table: pd.DataFrame) -> Styler:
     style = style.set_uuid(hashlib.sha256(table.to_csv().encode()).hexdigest()[:8])
     for name in table.columns:
         style = style.apply(lambda column, styles: styles, subset=[name], styles=places(table, name))
-        if not any(NUMBER.match(text) for text in table[name]):
+        if is_words(table[name]):
             style = style.map(lambda _: "text-align: left", subset=[name])
         if name.startswith("published"):
             style = style.map(lambda _: PUBLISHED, subset=[name])
     return style
+
+
+def is_words(column: pd.Series[str]) -> bool:
+    """Whether no cell begins with a number."""
+    return not any(NUMBER.match(text) for text in column)
 
 
 def places(table: pd.DataFrame, name: str) -> list[str]:
@@ -244,12 +254,6 @@ def places(table: pd.DataFrame, name: str) -> list[str]:
     if not sign or len(ordered) < 2 or not table.iloc[:, 0].is_unique:
         return [""] * len(table)
     return [BEST if number == ordered[0] else SECOND if number == ordered[1] else "" for number in numbers]
-
-
-def _network(study: Study, record: Record) -> str:
-    """Return the network that ran, whatever the row is called; a method written in a notebook may only have a title."""
-    method = study.run_of(record).method
-    return str(getattr(method, "runs_on", method.title))
 
 
 def _chosen(scores: pd.DataFrame, test: str, protocol: str) -> pd.DataFrame:

@@ -142,7 +142,6 @@ def lab(tmp_path_factory) -> Iterator[str]:
         notebook = nbformat.read(file, as_version=4)
         cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
         cell.source = re.sub(r'(?m)^profile = "\w+"', 'profile = "smoke"', cell.source)
-        cell.source = re.sub(r'(?m)^results_dir = ""', f'results_dir = "{folder / "results"}"', cell.source)
         nbformat.write(notebook, folder / file.name)
     for name, settings in SETTINGS.items():
         target = folder / "settings" / f"{name}.jupyterlab-settings"
@@ -157,7 +156,8 @@ def lab(tmp_path_factory) -> Iterator[str]:
     command += ["--expose-app-in-browser", f"--LabApp.user_settings_dir={folder / 'settings'}"]
     command += [f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
     with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        environment = os.environ | {"CRREID_RESULTS": str(folder / "results")}
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment, start_new_session=True)
 
     def answers() -> bool:
         assert server.poll() is None, (folder / "server.log").read_text()

@@ -219,7 +219,7 @@ def test_a_run_that_is_trained_elsewhere_is_not_waited_for(workspace):
 
 
 def test_a_process_ends_with_the_one_that_started_it(tmp_path, is_running, wait_until):
-    child = "import os, time; from crreid.study.measure import end_with_parent; end_with_parent(os.getppid()); "
+    child = "import os, time; from crreid.study.execute import end_with_parent; end_with_parent(os.getppid()); "
     child += f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
     process = subprocess.Popen([sys.executable, "-c", parent])

@@ -8,7 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from crreid.study.pages import publish, write_pages
+from crreid.study.execute import publish
+from crreid.study.pages import write_pages
 
 PNG = b"\x89PNG\r\n\x1a\n"
 KERNEL = {
@@ -91,7 +92,7 @@ def test_both_pages_hold_title_tables_figures_and_conclusions(results):
         assert "Not for the page" not in text
     assert "It helps: 12 points, a < b." in page.text
     assert "<PS|HRNet>" in page.text
-    assert "| &lt;PS\\|HRNet&gt; | **57.1 ± 0.4** |" in readme
+    assert "| &lt;PS\\|HRNet&gt; | **57.1\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.4** |" in readme
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert [image["alt"] for image in images] == ['The "curve"']
     assert images[0]["src"] == "quick/mlr-synthetic/curve.png"

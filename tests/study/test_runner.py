@@ -12,7 +12,6 @@ import pytest
 from crreid.errors import InputError
 from crreid.rows import ITEMS
 from crreid.study import runner
-from crreid.study.measure import Work
 from crreid.study.runner import listing, named_runs, run_study, studies, time_left
 
 PARAMETERS = 'profile = "smoke"\nrows = []\nseeds = []\n'
@@ -57,25 +56,24 @@ def write(tmp_path, monkeypatch):
     return write
 
 
-@pytest.fixture
-def nothing_to_measure(monkeypatch):
-    monkeypatch.setattr(runner, "measure_all", lambda runs, workspace, **_: Work())
-
-
 def content(folder):
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and "runs" not in file.parts}
 
 
 def test_a_study_measures_publishes_and_changes_nothing_when_run_again(results, write, capsys):
     write("table2_loss_ablation", USUAL)
-    write("table5_pooling", "raise RuntimeError('too narrow')")
+    write(
+        "table5_pooling", "import os\nprint(os.listdir(), os.environ['OMP_NUM_THREADS'])\nraise RuntimeError('narrow')"
+    )
     names = ["table2_loss_ablation", "table5_pooling"]
     opened = studies(names, ["HRNet-ReID-H alone", "AAP"], profile="smoke")
     summary = run_study(opened, {"profile": "smoke"}, jobs=2)
     assert len(summary.work.measured) == 2
     assert summary.problems["table2_loss_ablation"] == ""
-    assert summary.problems["table5_pooling"].startswith("failed, RuntimeError: too narrow (see ")
-    assert (results / "runs" / "failed" / "table5_pooling.ipynb").is_file()
+    assert summary.problems["table5_pooling"].startswith("failed, RuntimeError: narrow (see ")
+    failed = nbformat.read(results / "runs" / "failed" / "table5_pooling.ipynb", as_version=4)
+    printed = [output.text for cell in failed.cells for output in cell.get("outputs", []) if "text" in output]
+    assert printed == ["[] 1\n"]  # an empty folder, and its share of the threads
     folder = results / "smoke" / "mlr-synthetic"
     assert sorted(file.name for file in folder.iterdir()) == [
         *("table2_curve.png", "table2_loss_ablation.csv", "table2_loss_ablation.ipynb", "table2_scores.csv")
@@ -96,14 +94,6 @@ def test_a_study_measures_publishes_and_changes_nothing_when_run_again(results, 
     assert again.work.measured == []
     assert content(results) == before
     assert re.search(r"1 of 1 notebooks, 0 min left", capsys.readouterr().out)
-
-
-def test_a_kernel_works_in_an_empty_folder_with_its_share_of_threads(results, write, nothing_to_measure):
-    write("table5_pooling", "import os\nprint(os.listdir(), os.environ['OMP_NUM_THREADS'])")
-    (summary,) = run_study(studies(["table5_pooling"], [], profile="smoke"), {}, jobs=4).problems.values()
-    assert summary == ""
-    executed = nbformat.read(results / "smoke" / "mlr-synthetic" / "table5_pooling.ipynb", as_version=4)
-    assert executed.cells[1].outputs[0].text == "[] 1\n"
 
 
 @pytest.mark.parametrize(
@@ -138,12 +128,18 @@ def test_parameters_that_a_notebook_lacks_are_refused_before_anything_starts(wri
         run_study(studies(["table5_pooling"], [], profile="smoke"), {"profil": "quick"})
 
 
-def test_force_drops_what_is_recorded_once_for_all_notebooks(write, nothing_to_measure, monkeypatch):
+def test_force_drops_what_is_recorded_before_anything_is_measured(write, monkeypatch):
     write("table5_pooling", "1")
     forgotten = []
     monkeypatch.setattr(runner, "forget", lambda runs, workspace: forgotten.extend(runs))
-    run_study(studies(["table5_pooling"], [], profile="smoke", force=True), {})
+    monkeypatch.setattr(runner, "measure_all", stop)
+    with pytest.raises(InterruptedError):
+        run_study(studies(["table5_pooling"], [], profile="smoke", force=True), {})
     assert len(forgotten) == 3
+
+
+def stop(*_, **__):
+    raise InterruptedError
 
 
 def test_the_listing_tells_what_is_recorded_and_how_long_it_took(results, record_of):
