@@ -41,24 +41,8 @@ def test_gradients_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(deceiver_loss, (fake,))
 
 
-def test_discriminator_and_deceiver_pull_each_logit_apart() -> None:
-    real, fake = (torch.full((2,), 0.5, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    judge = torch.autograd.grad(discriminator_loss(real, fake), (real, fake))
-    deceiver = torch.autograd.grad(deceiver_loss(fake, real), (real, fake))
-    assert [gradient.sign().unique().tolist() for gradient in judge] == [[-1], [1]]
-    assert [gradient.sign().unique().tolist() for gradient in deceiver] == [[1], [-1]]
-
-
 def test_huge_logits_stay_finite() -> None:
     """The logarithm of a rounded sigmoid would be minus infinity."""
     right, wrong = torch.full((2,), 1e4), torch.full((2,), -1e4)
     assert discriminator_loss(wrong, right).isfinite()
     assert deceiver_loss(wrong, right).isfinite()
-
-
-def test_is_computed_in_float32_whatever_comes_in() -> None:
-    real, fake = logits(0, 4).bfloat16(), logits(1, 4).bfloat16()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = discriminator_loss(real, fake), deceiver_loss(fake, real)
-    assert [loss.dtype for loss in losses] == [torch.float32] * 2
-    assert torch.equal(losses[0], discriminator_loss(real.float(), fake.float()))

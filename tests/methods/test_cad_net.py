@@ -99,10 +99,6 @@ def test_each_term_by_hand(batch: PairBatch) -> None:
     weights = {"classification_weight": 2.0, "feature_adversary_weight": 3.0, "restoration_weight": 5.0}
     method = build(replace(FULL, **weights, image_adversary_weight=7.0, triplet_weight=0.5, margin=1.5)).eval()
     losses = method.losses(batch, "generator")
-    assert method.decoder is not None
-    assert method.recovered_encoder is not None
-    assert method.feature_discriminators is not None
-    assert method.image_discriminator is not None
     expected = dict.fromkeys(("ce", "triplet", "rec", "adv_i"), torch.tensor(0.0))
     features, logits = {}, {}
     for name, x in (("high", batch.high), ("low", batch.low)):
@@ -156,8 +152,6 @@ def test_the_feature_adversary_reaches_no_deeper_than_its_stage(batch: PairBatch
 
 def test_real_images_are_an_aim_that_does_not_move(batch: PairBatch) -> None:
     method = build(replace(PLUS, consistency_weight=3.0)).eval()
-    assert method.decoder is not None
-    assert method.recovered_encoder is not None
     with torch.no_grad():
         loss, aim = method.losses(batch, "generator")["consistency"], method.recovered_encoder(batch.high)[-1]
         each = [l1_loss(method.recovered_encoder(method.restore(x))[-1], aim) for x in (batch.high, batch.low)]
@@ -203,14 +197,12 @@ def test_descriptors_and_restored_images_at_three_sizes(size: tuple[int, int]) -
         embeddings, restored = method.embed(batch.low[:2], batch.rates[:2]), method.restore(batch.low[:2])
         method.losses(batch, "generator")
     assert embeddings.shape == (2, 2 * LENGTH)
-    assert restored is not None
     assert restored.shape == (2, 3, *size)
     assert restored.isfinite().all()
 
 
 def test_the_parts_of_the_descriptor_are_f_and_g(batch: PairBatch) -> None:
     method = build().eval()
-    assert method.recovered_encoder is not None
     with torch.inference_mode():
         whole, restored = method.embed(batch.low, batch.rates), method.restore(batch.low)
         parts = {name: whole[:, part] for name, part in method.parts().items()}

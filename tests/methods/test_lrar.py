@@ -111,7 +111,6 @@ def test_defaults_are_the_papers() -> None:
     assert LRARSettings().title == "LRAR"
     assert LRARSettings().backbone_name == "resnet50"
     assert method.lengths == [512, 1024, 1536, 2048]
-    assert method.masks is not None
     assert len(method.masks.positions) == 16
     assert method.network.classifier.weight.shape == (751, 2048)
 
@@ -147,7 +146,6 @@ def test_terms_are_their_weights_times_the_losses_by_hand(batch: PairBatch) -> N
     settings = replace(FULL, verification_weight=0.7)
     method = build(settings).eval()
     losses = method.losses(batch, "network")
-    assert method.head is not None
     with torch.no_grad():
         rates = torch.cat([torch.ones(6), batch.rates])
         descriptors = method.embed(torch.cat([batch.high, batch.low]), rates)
@@ -195,11 +193,9 @@ def test_sub_classifiers_above_the_level_get_no_gradient(batch: PairBatch) -> No
     levels = level_of_rate(low.rates, RATES)
     method.network.classifier(method._describe(low.low, levels)).square().sum().backward()
     gradient = method.network.classifier.weight.grad
-    assert gradient is not None
     assert gradient[:, :4].abs().sum() > 0
     assert gradient[:, 4:].abs().sum() == 0
     embedding = method.network.normalisation.weight.grad
-    assert embedding is not None
     assert (embedding[4:] == 0).all()
 
 
@@ -260,7 +256,6 @@ def test_a_mirror_added_to_each_descriptor_changes_scale_not_order() -> None:
 
 
 def raw_masks(method: LRAR) -> list[torch.Tensor]:
-    assert method.masks is not None
     return [parameter.detach().clone() for parameter in method.masks.parameters()]
 
 
@@ -311,7 +306,6 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(batch: PairBatch)
 def test_mask_table_lists_every_value_once() -> None:
     method = build()
     table = method.mask_table()
-    assert method.masks is not None
     assert list(table.columns) == ["position", "depth", "level", "rate", "channel", "value"]
     assert len(table) == 4 * (32 + 48 + 192 + 96)
     assert table.groupby("level")["rate"].first().to_dict() == {1: 4, 2: 3, 3: 2, 4: 1}

@@ -43,7 +43,6 @@ def test_one_method_serves_every_row_of_table_4(title: str, batch: PairBatch) ->
     assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
     assert len(method.players()["network"].groups) == (2 if learns else 1)
     restored = method.restore(batch.low)
-    assert restored is not None
     assert restored.shape == batch.low.shape
     assert method.eval().embed(batch.low, batch.rates).shape == (6, 8)
 
@@ -52,7 +51,6 @@ def test_terms_are_their_weights_times_the_losses_by_hand(batch: PairBatch) -> N
     settings = replace(JOINT, cross_entropy_weight=2.0, triplet_weight=3.0, restoration_weight=5.0, margin=0.7)
     method = build(settings).eval()
     losses = method.losses(batch, "network")
-    assert method.restoration is not None
     restored = method.restoration(batch.low)
     output = method.network(restored)
     torch.testing.assert_close(losses["sr"], 5 * restoration_loss(restored, batch.high))
@@ -83,7 +81,6 @@ def test_the_identity_losses_reach_the_restoration_module(batch: PairBatch) -> N
     """Joint training: without L_SR the module still learns, from the classifier."""
     method = build(replace(JOINT, restoration_weight=0.0))
     torch.stack(list(method.losses(batch, "network").values())).sum().backward()
-    assert method.restoration is not None
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.restoration.parameters())
 
 

@@ -40,7 +40,6 @@ def test_describes_restored_images_with_the_teacher(batch: PairBatch) -> None:
     method = build().eval()
     teacher = build_teacher().eval()
     restored = method.restore(batch.low)
-    assert restored is not None
     assert not torch.equal(restored, batch.low)
     torch.testing.assert_close(method.embed(batch.low, batch.rates), teacher.embed(restored, batch.rates))
     assert SETTINGS.title == "VDSR-CA alone"
@@ -50,7 +49,6 @@ def test_an_interpolation_has_nothing_to_learn(batch: PairBatch) -> None:
     method = build(SoloRestorationSettings(restoration=InterpolationSettings()))
     assert method.players()["restoration"].groups == [{"params": [], "learning_rate_scale": 1.0}]
     restored = method.restore(batch.low)
-    assert restored is not None
     assert torch.equal(restored, batch.low)
 
 

@@ -3,13 +3,11 @@ import timm
 import torch
 from torch import nn
 
-from crreid.errors import InputError
-from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoder, CrossResolutionEncoderSettings
+from crreid.models.cross_resolution_encoder import CrossResolutionEncoder, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings, StridedDiscriminator
 from crreid.models.image_decoder import ImageDecoder, ImageDecoderSettings
 
 SMALL = CrossResolutionEncoderSettings(backbone="resnet18")
-SIZES = pytest.mark.parametrize("size", [(256, 128), (128, 64), (64, 32)])
 
 
 def parameters(module: nn.Module) -> int:
@@ -25,22 +23,6 @@ def encoder() -> CrossResolutionEncoder:
 def decoder_of(encoder: CrossResolutionEncoder, **settings: int | bool) -> ImageDecoder:
     torch.manual_seed(1)
     return ImageDecoder(ImageDecoderSettings(**{"width": 2, **settings}), encoder.channels)
-
-
-@SIZES
-def test_maps_halve_from_stage_to_stage_and_the_decoder_comes_back(
-    encoder: CrossResolutionEncoder, size: tuple[int, int]
-) -> None:
-    images = torch.randn(1, 3, *size)
-    with torch.inference_mode():
-        features = encoder(images)
-        recovered = decoder_of(encoder).eval()(features, images)
-    expected = [
-        (1, channels, size[0] // by, size[1] // by)
-        for channels, by in zip((64, 64, 128, 256, 512), REDUCTIONS, strict=True)
-    ]
-    assert [tuple(maps.shape) for maps in features] == expected
-    assert recovered.shape == images.shape
 
 
 def test_the_papers_size_on_paper() -> None:
@@ -91,7 +73,6 @@ def test_with_its_input_added_it_starts_as_the_identity_and_learns(encoder: Cros
     recovered = decoder(encoder(images), images)
     assert torch.equal(recovered, images)
     (recovered - images - 1).abs().mean().backward()
-    assert decoder.last.weight.grad is not None
     assert decoder.last.weight.grad.abs().sum() > 0
     assert not torch.equal(decoder_of(encoder)(encoder(images), images), images)
 
@@ -130,8 +111,6 @@ def test_gradients_over_the_smallest_maps_are_right_in_half_precision(shape: tup
         with torch.autocast("cpu", torch.bfloat16):
             judge(maps.bfloat16()).float().square().sum().backward()
         for parameter, gradient in zip(judge.parameters(), expected, strict=True):
-            assert parameter.grad is not None
-            assert gradient is not None
             scale = max(gradient.abs().max().item(), 1e-3)
             torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=0.3 * scale)
 
@@ -148,20 +127,3 @@ def test_an_image_is_judged_alone(backbone: str | None, size: tuple[int, int]) -
         torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-5)
     assert together.shape[:2] == (3, 1)
     assert isinstance(judge, StridedDiscriminator) == (backbone is None)
-
-
-def test_bad_settings_are_named(encoder: CrossResolutionEncoder) -> None:
-    with pytest.raises(InputError, match="no backbone 'resnet1'"):
-        CrossResolutionEncoderSettings(backbone="resnet1")
-    with pytest.raises(InputError, match="'vit_tiny_patch16_224' has no maps at"):
-        CrossResolutionEncoder(CrossResolutionEncoderSettings(backbone="vit_tiny_patch16_224"))
-    with pytest.raises(InputError, match="multiples of 32 pixels, not 96 x 40"):
-        encoder(torch.zeros(1, 3, 96, 40))
-    with pytest.raises(InputError, match="width must be at least 1"):
-        ImageDecoderSettings(width=0)
-    with pytest.raises(InputError, match="widths must be"):
-        DiscriminatorSettings(widths=())
-    with pytest.raises(InputError, match="no backbone 'resnet1'"):
-        DiscriminatorSettings(image_backbone="resnet1")
-    with pytest.raises(InputError, match="'test_resnet' does not take group normalisation"):
-        DiscriminatorSettings(image_backbone="test_resnet").build_for_images()

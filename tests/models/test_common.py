@@ -8,8 +8,11 @@ import torch
 from torch import nn
 
 from crreid.errors import InputError
-from crreid.models.common import InterpolationSettings, RestorationSettings
+from crreid.models.common import InterpolationSettings
+from crreid.models.cross_resolution_encoder import CrossResolutionEncoder, CrossResolutionEncoderSettings
+from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDSettings
+from crreid.models.image_decoder import ImageDecoderSettings
 from crreid.models.pcb import PCBSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.rcan import RCANSettings
@@ -25,29 +28,6 @@ def test_interpolation_returns_its_input_and_has_no_weights() -> None:
     assert InterpolationSettings().title == "Bicubic"
     with pytest.raises(InputError, match=r"filter must be one of nearest, .*, not 'cubic'"):
         InterpolationSettings(filter="cubic")
-
-
-def test_the_network_that_runs_is_told_with_what_makes_it_smaller() -> None:
-    stages = (("layers", (1, 1, 1, 1)), ("channels", (32, 48, 48, 96)), ("stem_type", "deep"))
-    assert PooledClassifierSettings().runs_on == "resnet50"
-    assert PCBSettings(backbone_options=stages).runs_on == "resnet50 (layers 1-1-1-1, channels 32-48-48-96)"
-    small = HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=(("width", 16), ("blocks", 1)))
-    assert small.runs_on == "hrnet_w18_small (width 16, blocks 1)"
-
-
-@pytest.mark.parametrize(
-    ("settings", "runs_on"),
-    [
-        (VDSRSettings(), "VDSR-CA"),
-        (VDSRSettings(depth=4, width=16), "VDSR-CA (depth 4, width 16)"),
-        (VDSRSettings(attention_channels=None), "VDSR"),
-        (SRCNNSettings(widths=(16, 8), initialisation="identity"), "SRCNN (widths 16-8, initialisation identity)"),
-        (RCANSettings(attention_channels=2), "RCAN (attention channels 2)"),
-        (InterpolationSettings(), "Bicubic"),
-    ],
-)
-def test_restoration_modules_tell_what_differs_from_the_papers(settings: RestorationSettings, runs_on: str) -> None:
-    assert settings.runs_on == runs_on
 
 
 MODULES = {
@@ -110,6 +90,9 @@ def test_what_are_no_images_is_refused() -> None:
         (PCBSettings, {"backbone": "resnot", "stripes": 0, "feature_length": 0}),
         (HRNetReIDSettings, {"backbone": "hrnet_w33", "pooling": "median", "maximum_weights": (0.5,), "dropout": -1}),
         (ResolutionMaskSettings, {"initial_deviation": -1}),
+        (CrossResolutionEncoderSettings, {"backbone": "resnot"}),
+        (ImageDecoderSettings, {"width": 0}),
+        (DiscriminatorSettings, {"widths": ()}),
     ],
 )
 def test_settings_out_of_range_are_named(settings: Any, fields: dict[str, Any]) -> None:
@@ -125,6 +108,10 @@ def test_networks_that_do_not_suit_are_refused() -> None:
         PCBSettings(backbone="densenet121")
     with pytest.raises(InputError, match="at least 6"):
         SRCNNSettings(widths=(8, 4), initialisation="identity")
+    with pytest.raises(InputError, match="'vit_tiny_patch16_224' has no maps at"):
+        CrossResolutionEncoder(CrossResolutionEncoderSettings(backbone="vit_tiny_patch16_224"))
+    with pytest.raises(InputError, match="'test_resnet' does not take group normalisation"):
+        DiscriminatorSettings(image_backbone="test_resnet").build_for_images()
     for settings in (PooledClassifierSettings(backbone="test_resnet"), PCBSettings(backbone="resnet18")):
         with pytest.raises(InputError, match="at least one training identity"):
             settings.build(0)

@@ -96,50 +96,6 @@ def test_head_is_initialised_as_stated() -> None:
     assert not network.classifier.bias.any()
 
 
-def test_all_batch_normalisation_has_momentum_a_tenth(network: HRNetReID) -> None:
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-    assert {layer.momentum for layer in layers} == {0.1}
-
-
-def test_channels_last_gives_the_same(network: HRNetReID, images: torch.Tensor) -> None:
-    with torch.no_grad():
-        expected = network.embed(images)
-        other = build().to(memory_format=torch.channels_last)
-        torch.testing.assert_close(
-            other.embed(images.to(memory_format=torch.channels_last)), expected, rtol=1e-3, atol=1e-3
-        )
-
-
-def test_bfloat16_autocast_points_the_same_way_and_ends_in_float32(network: HRNetReID, images: torch.Tensor) -> None:
-    with torch.no_grad():
-        expected = network.embed(images)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            result = network.embed(images)
-    assert result.dtype == torch.float32
-    assert torch.nn.functional.cosine_similarity(result, expected).min() > 0.995
-
-
-def test_training_step_under_autocast_is_finite(images: torch.Tensor) -> None:
-    network = build().train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = network(images)
-    output.logits.float().square().sum().backward()
-    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
-
-
-def test_equal_seeds_give_equal_networks(network: HRNetReID, images: torch.Tensor) -> None:
-    with torch.no_grad():
-        assert torch.equal(build().embed(images), network.embed(images))
-
-
-def test_construction_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object, **keywords: object) -> None:
-        raise AssertionError("network access")
-
-    monkeypatch.setattr("socket.socket.connect", refuse)
-    build()
-
-
 @pytest.mark.parametrize("shape", [(1, 3, 16, 16), (1, 3, 100, 64), (1, 3, 0, 0)])
 def test_sizes_that_do_not_fit_are_refused(network: HRNetReID, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="multiples of 32"):

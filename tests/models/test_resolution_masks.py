@@ -40,14 +40,6 @@ def levels() -> torch.Tensor:
     return torch.tensor([0, 3, 1, 2, 3])
 
 
-def test_one_vector_per_level_with_one_element_per_channel() -> None:
-    masks = build()[1]
-    channels = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
-    assert masks.positions == BLOCKS
-    shapes = {position: tuple(mask.raw.shape) for position, mask in each(masks).items()}
-    assert shapes == {position: (LEVELS, channels[position.split(".")[0]]) for position in BLOCKS}
-
-
 def test_resnet_50_has_sixteen_masks_of_15104_channels() -> None:
     with torch.device("meta"):
         masks = ResolutionMasks(DEFAULTS, timm.create_model("resnet50", num_classes=0), LEVELS)
@@ -84,15 +76,6 @@ def test_equals_hooks_that_scale_image_by_image(images: torch.Tensor, levels: to
     assert not torch.allclose(found, backbone(images), rtol=0.05)
 
 
-def test_masks_of_one_change_nothing(images: torch.Tensor, levels: torch.Tensor) -> None:
-    backbone, masks = build()
-    backbone.eval()
-    with torch.no_grad():
-        for mask in each(masks).values():
-            mask.raw.fill_(1e4)
-    assert torch.equal(masks(backbone, images, levels), backbone(images))
-
-
 def test_an_image_gets_the_mask_of_its_level_alone(images: torch.Tensor, levels: torch.Tensor) -> None:
     backbone, masks = build()
     backbone.eval()
@@ -104,7 +87,6 @@ def test_an_image_gets_the_mask_of_its_level_alone(images: torch.Tensor, levels:
     assert changed.tolist() == (levels == 3).tolist()
     torch.stack([after[:1].sum()]).sum().backward()  # of level 0
     gradient = each(masks)["layer2.1"].raw.grad
-    assert gradient is not None
     assert gradient.abs().sum(dim=1).gt(0).tolist() == [True, False, False, False]
 
 
@@ -120,33 +102,11 @@ def test_gradient_of_a_mask_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(scaled, [maps.requires_grad_(), mask.raw.detach().requires_grad_()])
 
 
-def test_half_precision_and_memory_format_stay() -> None:
-    mask = ResolutionMask(LEVELS, 8, 1.0)
-    maps = torch.randn(2, 8, 4, 3).bfloat16().contiguous(memory_format=torch.channels_last)
-    scaled = mask(maps, torch.tensor([0, 1]))
-    assert scaled.dtype == torch.bfloat16
-    assert scaled.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_initial_values_are_normal_and_follow_from_the_seed() -> None:
-    settings = ResolutionMaskSettings(initial_deviation=0.5)
-    values = torch.cat([mask.raw.detach().flatten() for mask in each(build(settings)[1]).values()])
+def test_initial_values_are_normal() -> None:
+    masks = build(ResolutionMaskSettings(initial_deviation=0.5))[1]
+    values = nn.utils.parameters_to_vector(masks.parameters())
     assert values.mean().item() == pytest.approx(3, abs=0.03)
     assert values.std().item() == pytest.approx(0.5, abs=0.03)
-    again = torch.cat([mask.raw.detach().flatten() for mask in each(build(settings)[1]).values()])
-    assert torch.equal(values, again)
-    other = torch.cat([mask.raw.detach().flatten() for mask in each(build(settings, seed=1)[1]).values()])
-    assert not torch.equal(values, other)
-
-
-def test_values_are_the_sigmoids_by_position() -> None:
-    masks = build()[1]
-    values = masks.values()
-    assert tuple(values) == BLOCKS
-    for position, mask in each(masks).items():
-        expected = 1 / (1 + torch.exp(-mask.raw.detach()))
-        torch.testing.assert_close(values[position], expected)
-        assert not values[position].requires_grad
 
 
 @given(positions=st.integers(1, 40), epochs=st.integers(1, 80))
@@ -163,12 +123,6 @@ def test_positions_take_their_turns_from_the_output_downwards(positions: int, ep
     assert max(map(len, distinct)) - min(map(len, distinct)) <= 1
     if epochs >= positions:
         assert all(len(turn) == 1 for turn in turns)
-
-
-def test_sixteen_positions_in_seventyone_epochs() -> None:
-    turns = [positions_in_training(16, epoch, 71) for epoch in range(71)]
-    assert turns[:6] == [range(15, 16)] * 5 + [range(14, 15)]
-    assert turns[-5:] == [range(1, 2)] + [range(0, 1)] * 4
 
 
 def test_masks_whose_turn_has_not_come_change_nothing(images: torch.Tensor, levels: torch.Tensor) -> None:

@@ -21,7 +21,6 @@ def big() -> dict[str, Any]:
 
 def check_good(file: Path) -> None:
     state = load_checkpoint(file, CPU)
-    assert state is not None
     assert torch.equal(state["method"]["weight"], GOOD["method"]["weight"])
     assert (state["rows"], state["note"]) == (GOOD["rows"], GOOD["note"])
     assert [path.name for path in file.parent.iterdir()] == [file.name]
@@ -39,7 +38,6 @@ def test_round_trip(file: Path) -> None:
     check_good(file)
     save_checkpoint(file, big())
     state = load_checkpoint(file, CPU)
-    assert state is not None
     assert state["method"]["weight"].shape == (1000, 100)
 
 

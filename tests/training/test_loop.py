@@ -243,7 +243,6 @@ def test_divergence_is_named_and_the_last_good_checkpoint_stays(fit: Trainer, tm
     with pytest.raises(TrainingDiverged, match=expected):
         fit(Diverging(7, value))
     state = load_checkpoint(tmp_path / "run" / "checkpoint.pt", CPU)
-    assert state is not None
     good = Tiny()
     fit(good, folder="good", schedule=replace(SCHEDULE, epochs=1))
     assert equal(state["method"], weights(good))
@@ -420,5 +419,4 @@ def test_a_full_disk_ends_the_training_with_the_last_epoch_kept(
     with pytest.raises(InputError, match="No space left on device"):
         fit(Tiny())
     state = load_checkpoint(tmp_path / "run" / "checkpoint.pt", CPU)
-    assert state is not None
     assert [row["epoch"] for row in state["rows"]] == [0, 1]
