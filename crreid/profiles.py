@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crreid.data.augmentation import Augmentation
+from crreid.data.pairs import Augmentation
 from crreid.data.prepare import DataSettings, data_settings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings

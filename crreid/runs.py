@@ -19,8 +19,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from crreid.data.augmentation import Augmentation
-from crreid.data.pairs import PairDataset
+from crreid.data.pairs import Augmentation, PairDataset
 from crreid.data.prepare import DataSettings, PreparedData, content_of, prepare
 from crreid.distributed import of_first, processes
 from crreid.errors import InputError

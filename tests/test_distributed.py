@@ -25,8 +25,7 @@ from torch import Tensor, distributed, nn
 
 from crreid import runs
 from crreid.bench.cost import random_batch
-from crreid.data.augmentation import Augmentation
-from crreid.data.pairs import PairBatch, PairDataset
+from crreid.data.pairs import Augmentation, PairBatch, PairDataset
 from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
 from crreid.distributed import (

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from crreid.data.augmentation import Augmentation
+from crreid.data.pairs import Augmentation
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS

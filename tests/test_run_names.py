@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from crreid import settings as plain_settings
-from crreid.data.augmentation import Augmentation
 from crreid.data.degradation import Degradation
 from crreid.data.mlr import MLRSettings
+from crreid.data.pairs import Augmentation
 from crreid.data.prepare import DataSettings
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, IdentityLoss, PSHRNetSettings

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.transforms import functional
 
-from crreid.data.augmentation import MEAN, STD
 from crreid.data.degradation import low_resolution_size
-from crreid.data.pairs import PairBatch, PairDataset
+from crreid.data.pairs import MEAN, STD, PairBatch, PairDataset
 from crreid.data.sampler import SampleKey
 from crreid.data.table import ImageTable
 from crreid.errors import InputError

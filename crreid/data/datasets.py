@@ -11,10 +11,9 @@ import numpy as np
 
 from crreid.data.mlr import MLRSettings
 from crreid.data.readers.boxes import dukemtmc, market1501
-from crreid.data.readers.caviar import caviar
 from crreid.data.readers.cuhk03 import cuhk03
 from crreid.data.readers.own import own
-from crreid.data.readers.viper import viper
+from crreid.data.readers.two_cameras import caviar, viper
 from crreid.data.table import ImageTable
 from crreid.errors import InputError, did_you_mean
 from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
@@ -29,13 +28,11 @@ class DataSet:
 
     Attributes:
         name: Name in commands and notebooks, e.g. `market-1501`.
-        reader: Reads the table from a folder, zip or file, and takes a split if there are several; None for built-in
-            data.
+        reader: Reads the table from a folder, zip or file, and takes a split if several; None for built-in data.
         splits: Number of splits.
         low_resolution_cameras: Cameras whose images the MLR protocol downsamples by default.
         official_queries: Whether official query images take part in the default MLR build. The PS-HRNet release tests
-            Market-1501 and DukeMTMC-reID on their test folders alone; other data sets have one image per person and
-            camera, or use all images of the test persons.
+            Market-1501 and DukeMTMC-reID on their test folders alone; others have no images to spare.
         native: Low resolution is as recorded: no camera is downsampled.
         paper_name: What papers call the data set; None if no paper of the study has it.
     """
@@ -71,17 +68,13 @@ class DataSet:
         train_identities: int | None = None,
         test_identities: int | None = None,
     ) -> ImageTable:
-        """Read the table; no image is decoded.
+        """Read the table, at rate 1 unless a user's own CSV file gives other rates; no image is decoded.
 
         Args:
             root: Folder, zip or file that holds the data set (`~` is the home folder); ignored for built-in data.
             split: Number of the split.
-            train_identities: How many training identities to keep, drawn with a fixed seed; built-in data have as many
-                as asked for, 100 by default. None keeps all.
+            train_identities: How many to keep, drawn with a fixed seed; None keeps all, of built-in data 100.
             test_identities: The same for query and gallery.
-
-        Returns:
-            The images at rate 1; a user's own CSV file may give other rates.
 
         Raises:
             InputError: No such split, no root, fewer than 2 identities, or whatever the reader finds wrong.
@@ -104,7 +97,7 @@ class DataSet:
 
 
 def _limited(table: ImageTable, roles: tuple[str, ...], count: int | None) -> ImageTable:
-    """The table with `count` identities in the given roles, drawn with a fixed seed."""
+    """Keep `count` identities in the given roles, drawn with a fixed seed."""
     rows = table.rows
     mine = rows["role"].isin(roles)
     identities = np.unique(rows.loc[mine, "identity"])
@@ -146,15 +139,10 @@ _ENTRIES = (
 )
 
 DATASETS = {entry.name: entry for entry in _ENTRIES}
-"""Data sets by name."""
 
 
 def find_dataset(name: str) -> DataSet:
-    """Return a data set by its name, with or without `mlr-` before it.
-
-    Raises:
-        InputError: An unknown name.
-    """
+    """Return a data set by its name, with or without `mlr-`. Raises InputError for an unknown one."""
     plain = name.removeprefix("mlr-")
     if plain not in DATASETS:
         raise InputError(f"there is no data set {name!r}{did_you_mean(plain, DATASETS)}")

@@ -61,11 +61,7 @@ class Degradation:
 
 
 def low_resolution_size(height: int, width: int, rate: float) -> tuple[int, int]:
-    """Return (height, width) in pixels of an image downsampled by `rate`: floor division, at least one pixel.
-
-    Raises:
-        InputError: The rate is below 1 or not a number.
-    """
+    """Return (height, width) of an image downsampled by `rate` >= 1: floor division, at least one pixel."""
     if not rate >= 1:
         raise InputError(f"rate must be at least 1 (1 = high resolution), not {rate:g}")
     return max(1, math.floor(height / rate)), max(1, math.floor(width / rate))

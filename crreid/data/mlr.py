@@ -56,18 +56,14 @@ class MLRSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise InputError for no rates or a rate below 1."""
+        """Refuse no rates, or a rate below 1."""
         for name, rates in (("rates", self.rates), ("train_rates", self.train_rates)):
             if rates is not None and (not rates or not all(rate >= 1 for rate in rates)):
                 raise InputError(f"{name} must be numbers of at least 1 (1 = high resolution), not {rates}")
 
 
 def mlr(table: ImageTable, settings: MLRSettings) -> ImageTable:
-    """Apply the protocol: a pure function of the table and the settings.
-
-    Args:
-        table: A data set in high resolution, as a reader returns it.
-        settings: The build.
+    """Apply the protocol to a data set in high resolution: a pure function of the table and the settings.
 
     Returns:
         Rows of role train, query (low-resolution cameras) and gallery (all other cameras), with rates; rows that the
@@ -107,20 +103,13 @@ def mlr(table: ImageTable, settings: MLRSettings) -> ImageTable:
 
 def balanced_rates(count: int, rates: tuple[float, ...], generator: np.random.Generator) -> np.ndarray:
     """Return `count` rates in random order, each as often as any other to within one: (count,) float64."""
-    shares = np.resize(np.asarray(rates, dtype=np.float64), count)
-    return generator.permutation(shares)
+    return generator.permutation(np.resize(np.asarray(rates, dtype=np.float64), count))
 
 
 def write_manifest(table: ImageTable, settings: MLRSettings, file: Path) -> str:
-    """Write the manifest of a build: one line per image, everything that is needed to make it again.
+    """Write what makes the images of a build again: a CSV of one line per image, after a comment with its digest.
 
-    Args:
-        table: Result of `mlr`.
-        settings: Settings given to `mlr`.
-        file: The CSV; its first line is a comment with the digest over all other lines.
-
-    Returns:
-        The digest, 64 hexadecimal digits: equal digests mean the same build.
+    `table` is what `mlr` made by `settings`. Returns the digest, 64 hexadecimal digits: equal ones mean the same build.
     """
     filters = {name: "" if value is None else value for name, value in asdict(settings.degradation).items()}
     text = io.StringIO()
@@ -136,11 +125,7 @@ def write_manifest(table: ImageTable, settings: MLRSettings, file: Path) -> str:
 
 
 def read_manifest(file: Path, source: ImageSource) -> ImageTable:
-    """Rebuild the table of a manifest.
-
-    Args:
-        file: As `write_manifest` wrote it.
-        source: Reads the original images by the paths in the manifest.
+    """Rebuild the table of a manifest; `source` reads the original images by the paths in it.
 
     Raises:
         InputError: The file is no manifest, or was changed after it was written.

@@ -1,4 +1,4 @@
-"""Pairs of one image in high and low resolution, and the batches that a network takes."""
+"""Pairs of one image in high and low resolution, their augmentation, and the batches that a network takes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from crreid.data.augmentation import MEAN, STD, Augmentation, Draw
 from crreid.data.degradation import degrade, enlarge
 from crreid.data.pixels import PixelCache
 from crreid.data.sampler import SampleKey
 from crreid.data.sources import UInt8Image
 from crreid.data.table import ImageTable
+
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
+STD = (0.229, 0.224, 0.225)
+
+Draw = NDArray[np.int64]
+"""(3,): mirrored or not, top and left of the crop in the padded image."""
 
 RESIDENT_BYTES = 2**30  # in main memory, beside everything else
 RESIDENT_SHARE = 0.3  # of a GPU's free memory
@@ -43,12 +50,45 @@ def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Mirror, pad, crop: the same draw for both images of a pair (PS-HRNet release).
+
+    Attributes:
+        mirror: Probability of mirroring.
+        padding: Black pixels added on each side before a random crop of the original size.
+    """
+
+    tag: ClassVar[str] = "Augmentation"
+    mirror: float = 0.5
+    padding: int = 10
+
+    def draw(self, generator: np.random.Generator) -> Draw:
+        """Return one draw."""
+        mirror = generator.random() < self.mirror
+        top, left = generator.integers(0, 2 * self.padding + 1, size=2)
+        return np.array([mirror, top, left], dtype=np.int64)
+
+    def apply(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Augment (N, H, W, 3) uint8 images by draws, (N, 3) int64 on the same device."""
+        count, height, width, _ = images.shape
+        mirror, top, left = draws.T[:, :, None]
+        row, column = (torch.arange(side, device=images.device) for side in (height, width))
+        rows, columns = row + top - self.padding, column + left - self.padding  # (N, H), (N, W) in the image
+        inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+        columns = torch.where(mirror > 0, width - 1 - columns, columns)
+        image = torch.arange(count, device=images.device)[:, None, None]
+        cropped = images[image, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
+        cropped *= inside[..., None]
+        return cropped
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairBatch:
     """One training batch of N pairs.
 
     Attributes:
         high: High-resolution images, (N, 3, H, W) float32, normalised.
-        low: The same images downsampled and upsampled again, (N, 3, H, W) float32, normalised.
+        low: The same images downsampled and upsampled again.
         labels: Index of the identity among the training identities, (N,) int64.
         rates: Downsampling rate of `low`, (N,) float32; 1 where it equals `high`.
     """
@@ -60,28 +100,17 @@ class PairBatch:
 
 
 class PairDataset:
-    """High- and low-resolution pairs of the training rows of a table.
+    """High- and low-resolution pairs of a table of training rows, at `size`, (height, width) of the network's input.
 
     Attributes:
-        labels: (rows,) index of each row's identity.
+        labels: (rows,) index of each row's identity among the `identities` different ones, in sorted order.
         rates: (rows,) downsampling rate of the low-resolution images.
-        identities: Number of different identities.
-        size: (height, width) of the network's input.
-        augmentation: Settings of the augmentation.
     """
 
     def __init__(
         self, table: ImageTable, pixels: PixelCache, size: tuple[int, int], augmentation: Augmentation, *, seed: int
     ) -> None:
-        """Prepare labels.
-
-        Args:
-            table: Training rows only; identities become labels 0, 1, … in sorted order.
-            pixels: The decoded images.
-            size: (height, width) of the network's input.
-            augmentation: Settings of the augmentation.
-            seed: Seed of the augmentation.
-        """
+        """Number the identities; `seed` is that of the augmentation."""
         self._table, self._pixels, self._seed = table, pixels, seed
         self.size, self.augmentation = size, augmentation
         identities, self.labels = np.unique(table.rows["identity"].to_numpy(), return_inverse=True)
@@ -93,7 +122,7 @@ class PairDataset:
         return len(self._paths)
 
     def pair(self, row: int) -> tuple[UInt8Image, UInt8Image]:
-        """Return a row in high and low resolution as the protocol defines, (H, W, 3) uint8 each at the input size."""
+        """Return a row in high and low resolution, (H, W, 3) uint8 each at the input size."""
         image, rate, filters = self._pixels.read(self._paths[row]), self.rates[row], self._table.degradation
         high = enlarge(image, self.size, filters)
         return high, high if rate == 1 else degrade(image, rate, self.size, filters)
@@ -112,13 +141,7 @@ class PairLoader:
     """
 
     def __init__(self, dataset: PairDataset, sampler: Sampler[list[SampleKey]], device: torch.device) -> None:
-        """Make all pairs if they fit into memory.
-
-        Args:
-            dataset: Training pairs.
-            sampler: Draws the keys of each batch.
-            device: Device of the batches.
-        """
+        """Make all pairs if they fit into memory."""
         self._dataset, self._sampler, self._device = dataset, sampler, device
         self._labels = torch.tensor(dataset.labels, device=device)
         self._rates = torch.tensor(dataset.rates.astype(np.float32), device=device)
@@ -175,7 +198,7 @@ class TestImages(Dataset[UInt8Image]):
     __test__ = False  # the name is the field's, not pytest's
 
     def __init__(self, table: ImageTable, pixels: PixelCache, size: tuple[int, int]) -> None:
-        """Take the same arguments as PairDataset."""
+        """Take the arguments of PairDataset."""
         self._pixels, self._size, self._filters = pixels, size, table.degradation
         self._paths, self._rates = table.rows["path"].tolist(), table.rows["rate"].tolist()
 

@@ -20,29 +20,19 @@ from crreid.files import write_atomically
 
 FEW_IMAGES = 500  # are decoded sooner than further processes start
 MOST_PROCESSES = 4
-CHUNK = 32
-"""Images that a process decodes at a time."""
-
-FORMAT = 1
-"""Version of the cache, to be raised when `crreid.data.sources.decode` changes pixels."""
+CHUNK = 32  # images that a process decodes at a time
+FORMAT = 1  # of the cache, to be raised when sources read other pixels from the same files
 
 
 class PixelCache:
     """Every image of a table, decoded once, at native size.
 
-    The cache is two files named by the content of the images: the pixels end to end, and an index that says whose they
-    are and is written last. Files that do not fit the content are made anew. Processes share the pages.
-
-    Attributes:
-        content: Digest of the images' files, see `ImageSource.content`.
+    The cache is two files named by `content`, the digest of the images' files: the pixels end to end, and an index that
+    says whose they are and is written last. Files that do not fit the content are made anew. Processes share the pages.
     """
 
     def __init__(self, table: ImageTable, folder: Path) -> None:
         """Open the cache, decoding into it first where there is none.
-
-        Args:
-            table: Table of the images.
-            folder: Folder of caches; made if missing.
 
         Raises:
             InputError: An image cannot be read, or the cache cannot be written; nothing half-written stays.
@@ -65,7 +55,7 @@ class PixelCache:
         self._pixels: NDArray[np.uint8] = np.memmap(self._file, dtype=np.uint8, mode="r")
 
     def _sizes(self, count: int) -> list[tuple[int, int]] | None:
-        """Height and width of `count` images by the index; None if index and pixels are not those of the content."""
+        """Return height and width of `count` images by the index; None if the cache is not of this content."""
         try:
             index: dict[str, Any] = json.loads(self._index.read_text())
             sizes = [(int(height), int(width)) for height, width in index["sizes"]]

@@ -17,6 +17,8 @@ from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
+USED = ("train", "query", "gallery", "distractor")  # roles: all but junk
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
@@ -46,12 +48,9 @@ class PreparedData:
     """The tables of one run and their decoded images; junk boxes are gone.
 
     Attributes:
-        name: Name of the table, e.g. `mlr-market-1501`.
-        digest: Digest of the whole table after the protocol.
-        train: Rows of role train.
-        query: Rows of role query.
+        digest: Digest of the whole table, called `name`, after the protocol.
         gallery: Rows of role gallery and, where the protocol keeps them, distractor.
-        pixels: Decoded images of all three.
+        pixels: Decoded images of all three tables.
         native: Low resolution is as recorded, not made.
     """
 
@@ -85,11 +84,7 @@ class PreparedData:
 
 
 def data_settings(name: str) -> DataSettings:
-    """Return the settings for a name in notebooks: `mlr-market-1501` is the default MLR build of `market-1501`.
-
-    Raises:
-        InputError: An unknown name.
-    """
+    """Return the settings for a name: `mlr-market-1501` is the default MLR build of `market-1501`."""
     entry = find_dataset(name)
     build = entry.mlr if entry.native or name.startswith("mlr-") else None
     return DataSettings(dataset=entry.name, mlr=build, version=entry.version)
@@ -108,21 +103,14 @@ def load_table(settings: DataSettings, root: Path | None) -> ImageTable:
 
 @cache
 def content_of(settings: DataSettings, root: Path | None) -> str | None:
-    """Return `PreparedData.content` without decoding an image; cached in this process.
-
-    Args:
-        settings: Which images.
-        root: Folder or file of the data set; None for built-in data, and where the data are not available.
-
-    Returns:
-        16 hexadecimal digits; None for a data set that is not built in without a root.
+    """Return `PreparedData.content` without decoding an image; None where data that are not built in have no root.
 
     Raises:
         InputError: The data at `root` cannot be read.
     """
     if root is None and not find_dataset(settings.dataset).built_in:
         return None
-    table = _without_junk(load_table(settings, root))
+    table = load_table(settings, root).with_role(*USED)
     return table.source.content(sorted(set(table.rows["path"])))
 
 
@@ -137,7 +125,7 @@ def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedD
     Raises:
         InputError: Naming what is wrong with the data.
     """
-    table = _without_junk(load_table(settings, root))
+    table = load_table(settings, root).with_role(*USED)
     for role in ("train", "query", "gallery"):
         if not (table.rows["role"] == role).any():
             raise InputError(
@@ -157,16 +145,8 @@ def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedD
     )
 
 
-def _without_junk(table: ImageTable) -> ImageTable:
-    return table.with_role("train", "query", "gallery", "distractor")
-
-
 def check_queries(table: ImageTable) -> None:
-    """Check that every query has a gallery image of its identity from another camera.
-
-    Raises:
-        InputError: Names the first query without one and the usual cause.
-    """
+    """Raise InputError unless every query has a gallery image of its identity from another camera."""
     query, gallery = (table.with_role(role).rows for role in ("query", "gallery"))
     cameras = (
         gallery.groupby("identity")["camera"].agg(["min", "max"]).reindex(query["identity"]).reset_index(drop=True)
@@ -184,11 +164,7 @@ def check_queries(table: ImageTable) -> None:
 
 
 def check_training(table: ImageTable) -> None:
-    """Check that every training identity has two images or more, without which there is no positive pair.
-
-    Raises:
-        InputError: Names the first identity with a single image and what to do.
-    """
+    """Raise InputError unless every identity has two training images, so that there is a positive pair."""
     single = table.rows[_single_images(table)]
     if len(single):
         first = single.iloc[0]
@@ -200,7 +176,7 @@ def check_training(table: ImageTable) -> None:
 
 
 def drop_single_images(table: ImageTable) -> ImageTable:
-    """Leave out the training identities that have a single image, and say in the notes how many; other roles stay."""
+    """Leave out training identities with a single image; a note says how many."""
     single = _single_images(table)
     if not single.any():
         return table

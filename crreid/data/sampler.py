@@ -18,17 +18,11 @@ class IdentitySampler(Sampler[list[SampleKey]]):
 
     An identity's images are shuffled and cut into groups of K, the last one filled up with images drawn again. The
     groups of one identity lie side by side in a row that is dealt out to the batches in turn, so that no batch holds an
-    identity twice and the number of batches is known beforehand: `len(sampler)` is exact. Fewer than P groups are left
-    over; the shuffle decides which. The batches of an epoch depend on the seed and the epoch alone, so that training
-    resumes at any epoch by `set_epoch`.
+    identity twice and `len(sampler)` is exact. Fewer than P groups are left over; the shuffle decides which. An epoch's
+    batches depend on the seed and the epoch alone, so that training resumes at any epoch by `set_epoch`.
 
     Where several processes train together, each gets whole identities of every batch, equally many. The keys are those
     of the whole batch, so that an image is augmented in the same way however many processes there are.
-
-    Example:
-        >>> sampler = IdentitySampler([0, 0, 1, 1, 2, 2, 3, 3], 2, 2, seed=0)
-        >>> len(sampler), [len(batch) for batch in sampler]
-        (2, [4, 4])
     """
 
     def __init__(
@@ -41,15 +35,7 @@ class IdentitySampler(Sampler[list[SampleKey]]):
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        """Group the rows by identity.
-
-        Args:
-            identities: Identity of each row.
-            identities_per_batch: P, at least 2.
-            images_per_identity: K, at least 2.
-            seed: Seed of every draw.
-            rank: Number of this process, from 0.
-            processes: Number of processes that share every batch.
+        """Group the rows by the identity of each.
 
         Raises:
             InputError: P or K below 2, fewer than P identities, or identities that cannot be shared equally.
@@ -72,14 +58,10 @@ class IdentitySampler(Sampler[list[SampleKey]]):
             )
         self._p, self._k, self._seed, self._epoch = identities_per_batch, images_per_identity, seed, 0
         self._rank, self._processes = rank, processes
-        self._groups = self._group_counts()
-
-    def _group_counts(self) -> np.ndarray:
-        """Count the groups of each identity: its images over K, rounded up, but never more than there are batches."""
-        counts = np.array([-(-len(rows) // self._k) for rows in self._rows])
-        while (capped := np.minimum(counts, counts.sum() // self._p)).sum() < counts.sum():
-            counts = capped
-        return counts
+        # of each identity: its images over K, rounded up, but never more than there are batches
+        self._groups = np.array([-(-len(rows) // self._k) for rows in self._rows])
+        while (capped := np.minimum(self._groups, len(self))).sum() < self._groups.sum():
+            self._groups = capped
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""

@@ -54,7 +54,7 @@ def read_images(source: ImageSource, paths: list[str]) -> list[UInt8Image]:
 
 
 def digest_of_content(checksums: Iterable[tuple[str, int]]) -> str:
-    """Return 16 hexadecimal digits that name files by (path, CRC-32 of the bytes)."""
+    """Return the digest of files by (path, CRC-32 of the bytes), see `ImageSource.content`."""
     digest = hashlib.sha256()
     for path, checksum in checksums:
         digest.update(f"{path}\0{checksum:08x}\n".encode())
@@ -62,11 +62,7 @@ def digest_of_content(checksums: Iterable[tuple[str, int]]) -> str:
 
 
 def file_checksum(file: Path) -> int:
-    """Return the CRC-32 of a file's bytes; a process reads a file again only if its size or time has changed.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
+    """Return the CRC-32 of a file's bytes; a process reads it again only if its size or time has changed."""
     try:
         status = os.stat(file)
         return _checksum(os.fspath(file), status.st_size, status.st_mtime_ns)
@@ -106,7 +102,7 @@ class _Files:
             raise InputError(f"{name}: not a readable image ({error})") from error
 
     def _bytes(self, path: str) -> tuple[str, bytes]:
-        """The file's name for messages, and its bytes."""
+        """Return the file's name for messages, and its bytes."""
         raise NotImplementedError
 
 
@@ -114,7 +110,6 @@ class FolderSource(_Files):
     """Images below one folder; paths are relative to it, with forward slashes."""
 
     def __init__(self, root: Path) -> None:
-        """Args: root: An existing folder."""
         self.root, self.location = Path(root), str(root)
 
     def names(self, below: str = "") -> list[str]:
@@ -138,12 +133,7 @@ class ZipSource(_Files):
     """Images inside a zip, read without unpacking; paths are members' names below `prefix`."""
 
     def __init__(self, file: Path, prefix: str = "") -> None:
-        """Open lazily.
-
-        Args:
-            file: The zip.
-            prefix: Folder inside the zip that paths are relative to, with a trailing slash, or empty.
-        """
+        """Open lazily; `prefix` is the folder that paths are relative to, with a trailing slash, or empty."""
         self.file, self.location, self.prefix = Path(file), str(file), prefix
         self._archive: zipfile.ZipFile | None = None
         self._process = 0

@@ -40,11 +40,7 @@ class ImageTable:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check columns, roles and rates, and fix column order and types.
-
-        Raises:
-            InputError: Names the missing column or the first bad row.
-        """
+        """Check columns, roles and rates (InputError names the first bad row), and fix column order and types."""
         missing = [column for column in COLUMNS if column not in self.rows.columns]
         if missing:
             raise InputError(f"{self.name}: image table lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS)}")

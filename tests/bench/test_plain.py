@@ -12,11 +12,10 @@ from torch.utils.data import DataLoader
 
 from crreid.bench.bench import ranking_problem
 from crreid.bench.plain import PlainPairs, PlainStep, _degraded, on_device, plain_scores, with_plain_attention
-from crreid.data.augmentation import Augmentation
 from crreid.data.datasets import DATASETS
 from crreid.data.degradation import Degradation
 from crreid.data.mlr import mlr
-from crreid.data.pairs import PairDataset, PairLoader, normalise
+from crreid.data.pairs import Augmentation, PairDataset, PairLoader, normalise
 from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.data.sampler import IdentitySampler

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crreid.data.augmentation import Augmentation
+from crreid.data.pairs import Augmentation
 
 SIZE = (20, 10)
 

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from crreid.data import pairs as module
-from crreid.data.augmentation import Augmentation
 from crreid.data.degradation import degrade, enlarge
 from crreid.data.mlr import MLRSettings, mlr
-from crreid.data.pairs import PairBatch, PairDataset, PairLoader, TestImages, denormalise, normalise
+from crreid.data.pairs import Augmentation, PairBatch, PairDataset, PairLoader, TestImages, denormalise, normalise
 from crreid.data.pixels import PixelCache
 from crreid.data.sampler import IdentitySampler
 from crreid.errors import InputError

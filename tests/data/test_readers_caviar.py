@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from crreid.data.prepare import check_queries, check_training
-from crreid.data.readers.caviar import caviar
+from crreid.data.readers.two_cameras import caviar
 from crreid.errors import InputError
 
 LOW, HIGH = (17, 39), (36, 72)  # width, height in pixels

@@ -7,7 +7,7 @@ import pytest
 
 from crreid.data.prepare import check_queries, check_training
 from crreid.data.readers.layout import draw_test_identities
-from crreid.data.readers.viper import viper
+from crreid.data.readers.two_cameras import viper
 from crreid.errors import InputError
 
 

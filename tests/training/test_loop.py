@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crreid.data.augmentation import Augmentation
-from crreid.data.pairs import PairBatch, PairDataset
+from crreid.data.pairs import Augmentation, PairBatch, PairDataset
 from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
 from crreid.errors import InputError

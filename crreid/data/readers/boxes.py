@@ -39,8 +39,7 @@ MARKET_COUNTS = {
 }
 """Images and identities by role in the official release."""
 
-DUKE_COUNTS = {"train": (16_522, 702), "query": (2_228, 702), "gallery": (17_661, 1_110)}
-"""The test folder holds the 702 identities of the queries and 408 distractors."""
+DUKE_COUNTS = {"train": (16_522, 702), "query": (2_228, 702), "gallery": (17_661, 1_110)}  # 408 distractors among these
 
 
 def market1501(root: Path) -> ImageTable:
@@ -53,9 +52,6 @@ def market1501(root: Path) -> ImageTable:
     Returns:
         Roles train, query, gallery, distractor (0000) and junk (-1); rate 1. The notes tell counts that differ from the
         official ones.
-
-    Raises:
-        InputError: Nothing there, folders missing or without images, a damaged zip, or a name that is not of the form.
     """
     source, rows = _read(root, "Market-1501", MARKET_NAME, "0002_c1s1_000451_03.jpg")
     special = rows["identity"].map({-1: "junk", 0: "distractor"})
@@ -71,17 +67,9 @@ def market1501(root: Path) -> ImageTable:
 
 
 def dukemtmc(root: Path) -> ImageTable:
-    """Read DukeMTMC-reID without decoding an image. The data set was withdrawn over consent; see the module's header.
+    """Read DukeMTMC-reID, laid out as Market-1501. The data set was withdrawn over consent; see the module's header.
 
-    Args:
-        root: As for `market1501`.
-
-    Returns:
-        Roles train, query, gallery and distractor (identities of the test folder that no query shows); rate 1. The
-        notes tell counts that differ from the official ones.
-
-    Raises:
-        InputError: As for `market1501`.
+    Distractors are the identities of the test folder that no query shows.
     """
     source, rows = _read(root, "DukeMTMC-reID", DUKE_NAME, "0001_c2_f0046182.jpg")
     notes = count_notes(rows, DUKE_COUNTS)

@@ -30,13 +30,9 @@ from crreid.data.sources import FolderSource, ImageSource, UInt8Image, digest_of
 from crreid.data.table import COLUMNS, ImageTable
 from crreid.errors import InputError
 
-NAME = re.compile(r"([1-5])_(\d{3,4})_([12])_(\d{2})\.png")
-"""Pair, person in the pair, view, image (1 to 10): names of unpacked images."""
-
-TEST_PERSONS = 100
-PERSONS = 1_467
-OFFICIAL_NEW = {"train": (7_365, 767), "query": (1_400, 700), "gallery": (5_332, 700)}
-"""Images and identities by role."""
+NAME = re.compile(r"([1-5])_(\d{3,4})_([12])_(\d{2})\.png")  # pair, person in the pair, view, image (1 to 10)
+PERSONS, TEST_PERSONS = 1_467, 100
+OFFICIAL_NEW = {"train": (7_365, 767), "query": (1_400, 700), "gallery": (5_332, 700)}  # images and identities
 
 
 def cuhk03(root: Path, *, split: int = 0, protocol: Literal["classic", "new"] = "classic") -> ImageTable:
@@ -51,10 +47,7 @@ def cuhk03(root: Path, *, split: int = 0, protocol: Literal["classic", "new"] = 
 
     Returns:
         Cameras 1 to 10: view v of pair p is camera 2 (p - 1) + v. Identities are 1000 x pair + person in the
-        classic protocol and the file's labels in the new one. Rate 1.
-
-    Raises:
-        InputError: Nothing there, a damaged file, a name that is not of the form, or h5py missing.
+        classic protocol and the file's labels in the new one. Rate 1. Reading the .mat file needs h5py.
     """
     root = Path(root)
     folder = root.parent if root.is_file() and root.suffix == ".mat" else root
@@ -101,9 +94,8 @@ def _classic(folder: Path, split: int, images: pd.DataFrame) -> tuple[pd.DataFra
     test, note = _test_identities(folder, split, complete)
     tested = images["identity"].isin(test)
     if not tested.any():
-        raise InputError(
-            f"{folder}: none of the {len(test)} test persons of split {split} has images in images_detected"
-        )
+        of_split = f"the {len(test)} test persons of split {split}"
+        raise InputError(f"{folder}: none of {of_split} has images in images_detected")
     role = images["view"].map({1: "query", 2: "gallery"}).where(tested, "train")
     # some persons were seen by one camera only: such a query could find nothing
     hopeless = (role == "query") & ~images["identity"].isin(complete)
@@ -175,20 +167,15 @@ class _MatSource:
     """Images in `cuhk-03.mat`, under the paths that they would have if they were unpacked; opened lazily."""
 
     def __init__(self, file: Path) -> None:
-        self._file, self._process = file, 0
+        self._file, self.location, self._process = file, str(file), 0
         self._archive: Any = None
         self._cells: list[Any] = []
 
-    @property
-    def location(self) -> str:
-        """The file."""
-        return str(self._file)
-
     def names(self) -> list[str]:
-        """Return the paths of all images, `images_detected/<name>`, sorted."""
+        """Return the paths of all images, sorted."""
         archive, cells = self._open()
         names = sorted(
-            f"images_detected/{pair}_{person:03d}_{1 if image <= 5 else 2}_{image:02d}.png"
+            f"images_detected/{pair}_{person:03d}_{1 + (image > 5)}_{image:02d}.png"
             for pair, persons in enumerate(cells, start=1)
             for person, images in enumerate(persons, start=1)
             for image, reference in enumerate(images, start=1)

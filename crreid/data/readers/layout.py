@@ -19,17 +19,13 @@ FileSource = FolderSource | ZipSource
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-DEPTH = 2
-"""How many folders deeper than the given one a data set is looked for: `root/dukemtmc-reid/DukeMTMC-reID/query`."""
+DEPTH = 2  # how many folders deeper a data set is looked for: `root/dukemtmc-reid/DukeMTMC-reID/query`
 
 
 def open_layout(root: Path, holds: Callable[[set[str]], bool], expected: str) -> FileSource:
-    """Find the place inside `root` whose entries satisfy `holds`; paths are relative to it.
+    """Find the place in a folder or zip, or up to DEPTH folders deeper, the names of whose entries satisfy `holds`.
 
-    Args:
-        root: A folder, or a zip. The place may lie up to two folders deeper.
-        holds: Told the names of the files and folders of one place, says whether it is the data set's folder.
-        expected: What the place should hold, for messages, e.g. `the folders cam_a and cam_b of VIPeR`.
+    `expected` says for messages what it holds, e.g. `the folders cam_a and cam_b of VIPeR`; paths are relative to it.
 
     Raises:
         InputError: No such file or folder, not a complete zip, no such place in it, or several.
@@ -61,7 +57,7 @@ def open_folders(root: Path, folders: Iterable[str], name: str) -> FileSource:
 
 
 def _places_in_folder(root: Path) -> dict[str, set[str]]:
-    """Names of the entries of `root` and of folders up to DEPTH deeper; keys end in a slash, "" is `root`."""
+    """Return the names in `root` and in folders up to DEPTH deeper; keys end in a slash, but "" is `root`."""
     places: dict[str, set[str]] = {}
     waiting = [""]
     while waiting:
@@ -99,26 +95,16 @@ def find_path(root: Path, name: str) -> Path | None:
 def parse_folder(
     source: FileSource, folder: str, pattern: re.Pattern[str], example: str
 ) -> list[tuple[str, re.Match[str]]]:
-    """Match the names of all images directly in one folder.
+    """Match the names of all images directly in one folder of a source ("" for itself); paths and matches, sorted.
 
     Hidden files, files that are no images by their suffix (Thumbs.db) and sub-folders are left out.
 
-    Args:
-        source: Where to look.
-        folder: Folder relative to the source, "" for the source itself.
-        pattern: What the whole file name must match.
-        example: A name that matches, for messages.
-
-    Returns:
-        Path and match of each image, sorted by path.
-
     Raises:
-        InputError: The folder holds no image, or one whose name does not match.
+        InputError: The folder holds no image, or one whose name does not match as a whole (`example` does).
     """
-    start = f"{folder}/" if folder else ""
     records = []
     for path in source.names(folder):
-        name = path.removeprefix(start)
+        name = path.removeprefix(f"{folder}/")
         if "/" in name or name.startswith(".") or not name.lower().endswith(IMAGE_SUFFIXES):
             continue
         match = pattern.fullmatch(name)
@@ -144,9 +130,6 @@ def count_notes(rows: pd.DataFrame, official: Mapping[str, tuple[int, int]]) -> 
 
 
 def draw_test_identities(identities: Iterable[int], count: int, split: int) -> frozenset[int]:
-    """Draw `count` test identities of data published without splits; the number of the split is the seed.
-
-    The same identities, in whatever order, and the same split give the same draw.
-    """
+    """Draw `count` test identities, in whatever order they are given; the split's number is the seed."""
     order = np.random.default_rng(split).permutation(sorted(set(identities)))
     return frozenset(int(identity) for identity in order[:count])

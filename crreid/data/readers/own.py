@@ -20,22 +20,17 @@ FOLDERS = ("train", "query", "gallery")
 
 
 def own(root: Path) -> ImageTable:
-    """Read one's own images from a CSV file or from folders by identity, see `own_csv` and `own_folders`."""
+    """Read a CSV file, or folders by identity."""
     return own_folders(root) if root.is_dir() else own_csv(root)
 
 
 def own_csv(file: Path) -> ImageTable:
-    """Read a CSV file of one's own images without decoding one.
+    """Read a CSV file (UTF-8, commas) of one's own images without decoding one.
 
     The first line names the columns, in any order: `path` (relative to the CSV file's folder, or absolute), `identity`
     (any number or text), `camera` (a whole number), `role` (train, query, gallery, distractor or junk), and if wanted
-    `rate` (at least 1; 1, the default, leaves the image as it is). Other columns are ignored.
-
-    Args:
-        file: The CSV file, UTF-8, separated by commas.
-
-    Returns:
-        Identities that are all whole numbers are kept, others are numbered from 1 in sorted order.
+    `rate` (at least 1; 1, the default, leaves the image as it is). Other columns are ignored. Identities that are all
+    whole numbers are kept, others are numbered from 1 in sorted order.
 
     Raises:
         InputError: The file or an image is missing, or names the column or line that cannot be used.
@@ -64,15 +59,8 @@ def own_folders(root: Path) -> ImageTable:
     """Read one's own images from `train/<identity>/…`, `query/<identity>/…` and `gallery/<identity>/…`.
 
     Hidden files and files that are no images by their suffix are left out. Either `train`, or `query` and `gallery`,
-    may be missing.
-
-    Args:
-        root: The folder that holds them.
-
-    Returns:
-        The camera is the number after `_c` in the file's name (`0002_c1s1_000451.jpg`: 1) if all files have one;
-        otherwise camera 1 for queries and 2 for the rest, and a note says so. Identities that are all whole numbers are
-        kept, others are numbered from 1 in sorted order.
+    may be missing. The camera is the number after `_c` in the file's name (`0002_c1s1_000451.jpg`: 1) if all files have
+    one; otherwise camera 1 for queries and 2 for the rest, and a note says so. Identities are as in a CSV file.
 
     Raises:
         InputError: A folder is missing or without images, or an image lies outside a folder named after its identity.
@@ -142,7 +130,7 @@ def _read_lines(file: Path) -> dict[int, dict[str, str]]:
 
 
 def _numbers(names: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Return identities as numbers: kept if all are whole numbers, else counted from 1 in sorted order, with a note."""
+    """Number identities: kept if all are whole numbers, else counted from 1 in sorted order, with a note."""
     if all(re.fullmatch(r"-?\d{1,18}", name, re.ASCII) for name in names):
         return [int(name) for name in names], []
     ordered = sorted(set(names))
@@ -152,7 +140,7 @@ def _numbers(names: Sequence[str]) -> tuple[list[int], list[str]]:
 
 
 def _rate(text: str | None, place: str) -> float:
-    """Return a rate from its text; 1 if the column is missing or the field empty."""
+    """Read a rate; 1 if the column is missing or the field empty."""
     if not text:
         return 1.0
     try:
