@@ -52,7 +52,7 @@ def typical_queries(result: TrainedRun, count: int) -> list[int]:
 
 
 def ranked_lists(result: TrainedRun, queries: Sequence[int], *, length: int = 10) -> dict[str, Any]:
-    """Return a row per query: as the network sees it, its original, which it does not see, and the nearest images.
+    """Return a row per query: as the network sees it, its original (HR), which it does not see, and the nearest images.
 
     The labels tell the query's downsampling rate and the rank of its first correct match.
     """
@@ -70,7 +70,7 @@ def ranked_lists(result: TrainedRun, queries: Sequence[int], *, length: int = 10
         frames.append([None, None, None, *mine["correct"].tolist(), *missing])
         first = f"first ✓ at {positions[query][0] + 1}" if len(positions[query]) else "no ✓"
         texts.append(f"rate {rate:g}\n{first}")
-    heads = ["query", "original", "", *map(str, range(1, length + 1))]
+    heads = ["query", "HR", "", *map(str, range(1, length + 1))]
     return {"rows": grid, "columns": heads, "labels": texts, "frames": frames}
 
 

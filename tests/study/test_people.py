@@ -69,7 +69,7 @@ def test_ranked_lists_show_query_original_and_the_nearest_images(result):
     lists = ranked_lists(result, [query], length=5)
     path, identity, rate = result.data.query.rows[["path", "identity", "rate"]].iloc[query]
     line, frames = lists["rows"][0], lists["frames"][0]
-    assert lists["columns"] == ["query", "original", "", "1", "2", "3", "4", "5"]
+    assert lists["columns"] == ["query", "HR", "", "1", "2", "3", "4", "5"]
     assert line[0].shape == (64, 32, 3)
     assert np.array_equal(line[1], result.data.pixels.read(path))
     assert lists["labels"] == [f"rate {rate:g}\nfirst ✓ at {by_hand(result, query).index(True) + 1}"]
