@@ -7,7 +7,6 @@ what was timed; it is measured again only with `force`, or after the file was de
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,9 +42,6 @@ def timing(
     Returns:
         `values` (the numbers), `device` (its name), `threads` and `started` (date and time, UTC); the latter two are
         None for timings that were taken before this was recorded.
-
-    Raises:
-        InputError: The file is damaged or cannot be written.
     """
     what = json.loads(json.dumps(what))
     file = results_dir / "timings" / f"{digest_of(what)}.json"
@@ -58,16 +54,12 @@ def timing(
             torch.set_num_threads(threads)
         machine = provenance(device) | {"threads": 1, "started": time_stamp()}
         content = {"format": 1, "digest": digest_of(what), "what": what, "values": values, "machine": machine}
-        content = json.loads(json.dumps(content)) | {"checksum": _checksum(content)}
-        write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+        # in the order measured, which is that of the tables; `write_sealed` would sort
+        write_atomically(file, (json.dumps(content | {"checksum": digest_of(content)}, indent=1) + "\n").encode())
     try:
         found = json.loads(file.read_text(encoding="utf8"))
-        if found.pop("checksum") != _checksum(found) or found["what"] != what:
+        if found.pop("checksum") != digest_of(found) or found["what"] != what:
             raise ValueError("its content does not fit its checksum or its name")
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise InputError(f"{file}: not a timing of crreid ({error}); delete it to measure again") from error
     return {"values": found["values"]} | {name: found["machine"][name] for name in ("device", "threads", "started")}
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

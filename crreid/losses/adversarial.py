@@ -15,14 +15,9 @@ from crreid.numerics import at_least_float32, without_autocast
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return -E log D(real) - E log(1 - D(fake)), which the discriminator minimises.
+    """Return -E log D(real) - E log(1 - D(fake)), which the discriminator minimises; at least 0.
 
-    Args:
-        real: Logits, any shape; large where the discriminator says "real".
-        fake: Logits, any shape.
-
-    Returns:
-        Scalar, float32 or wider, at least 0.
+    Both are logits of any shape, large where the discriminator says "real".
 
     Example:
         >>> import torch
@@ -35,12 +30,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def deceiver_loss(fake: Tensor, real: Tensor | None = None) -> Tensor:
     """Return E log(1 - D(fake)) + E log D(real), which the networks behind the logits minimise.
 
-    Args:
-        fake: Logits, any shape.
-        real: Logits, any shape; None where no network can change them.
-
-    Returns:
-        Scalar, float32 or wider, not bounded below.
+    Both are logits of any shape; `real` is None where no network can change them. Not bounded below.
     """
     loss = -_minus_log(fake, of_fake=True)
     return loss if real is None else loss - _minus_log(real)

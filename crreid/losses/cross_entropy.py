@@ -26,8 +26,7 @@ def label_smoothing_cross_entropy(
         epsilon: Share of the probability that is spread over all classes, in [0, 1).
         labelled: (N,) bool, the images whose target may be read; None for all.
 
-    Returns:
-        Scalar, float32 or wider; 0 where no image is labelled.
+    The mean is 0 where no image is labelled.
 
     Example:
         >>> logits = torch.tensor([[4.0, 0.0, 0.0], [0.0, 0.0, 4.0]])

@@ -42,21 +42,14 @@ class TwinOutput(Protocol):
 def pseudo_siamese_loss(student: TwinOutput, teacher: TwinOutput, members: Sequence[str]) -> Tensor:
     """Return the sum over the members of the mean absolute difference of student and teacher (Eq. 11).
 
-    Args:
-        student: Outputs for N restored low-resolution images.
-        teacher: Outputs for the N high-resolution images; no gradient flows into them.
-        members: One or more of MEMBERS; PAPER_MEMBERS or RELEASE_MEMBERS in the published runs.
-
-    Returns:
-        Scalar, float32 or wider; zero when the outputs are equal.
+    The student saw N restored low-resolution images, the teacher, into which no gradient flows, the N high-resolution
+    ones; `members` are one or more of MEMBERS.
     """
-    return torch.stack([_distance(_member(student, name), _member(teacher, name)) for name in members]).sum()
-
-
-def _member(output: TwinOutput, name: str) -> Tensor:
-    return output.logits if name == "logits" else output.sequences[MEMBERS.index(name)]
-
-
-def _distance(student: Tensor, teacher: Tensor) -> Tensor:
-    with without_autocast(student):
-        return torch.nn.functional.l1_loss(at_least_float32(student), at_least_float32(teacher.detach()))
+    distances = []
+    for name in members:
+        ours, aim = (
+            each.logits if name == "logits" else each.sequences[MEMBERS.index(name)] for each in (student, teacher)
+        )
+        with without_autocast(ours):
+            distances.append(torch.nn.functional.l1_loss(at_least_float32(ours), at_least_float32(aim.detach())))
+    return torch.stack(distances).sum()

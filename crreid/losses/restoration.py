@@ -14,23 +14,15 @@ from crreid.numerics import at_least_float32, without_autocast
 
 
 def restoration_loss(restored: Tensor, target: Tensor) -> Tensor:
-    """Return the mean absolute difference.
+    """Return the mean absolute difference, in units of the normalised images; InputError where the shapes differ.
 
-    Args:
-        restored: (N, 3, height, width) float, ImageNet-normalised; CAD-Net++ compares maps of features alike.
-        target: The high-resolution images, same shape and space.
-
-    Returns:
-        Scalar, float32 or wider, in units of the normalised images.
-
-    Raises:
-        InputError: The shapes differ (torch would broadcast them silently).
+    Both are (N, 3, height, width) float, ImageNet-normalised; CAD-Net++ compares maps of features alike.
 
     Example:
         >>> restoration_loss(torch.zeros(2, 3, 8, 4), torch.full((2, 3, 8, 4), 0.5))
         tensor(0.5000)
     """
-    if restored.shape != target.shape:
+    if restored.shape != target.shape:  # which torch would broadcast silently
         raise InputError(
             f"restored images are {tuple(restored.shape)}, their targets {tuple(target.shape)}; expected equal"
         )

@@ -32,12 +32,8 @@ def batch_hard_triplet(
         labelled: (N,) bool, the images that may be anchor, positive or negative; None for all. The mean is then over
             the anchors that have a negative.
 
-    Returns:
-        Scalar, float32 or wider; 0 where no labelled anchor has a negative. Images at distance zero contribute no
-        gradient (rather than NaN).
-
-    Raises:
-        InputError: All images are labelled and, looked at on a CPU only, an anchor has no positive or no negative.
+    The mean is 0 where no labelled anchor has a negative; images at distance zero contribute no gradient (rather than
+    NaN). Where all images are labelled, and on a CPU only, an anchor without positive or negative is an InputError.
 
     Example:
         >>> points = torch.tensor([[0.0], [1.0], [3.0], [3.0]])

@@ -20,7 +20,6 @@ class VerificationHead(nn.Module):
     """f: differences of descriptors to the logarithm of the odds that they show one person; linear, ReLU, linear."""
 
     def __init__(self, length: int, hidden: int = 512) -> None:
-        """Build the MLP with random weights for descriptors of a length."""
         super().__init__()
         self.hidden = nn.Linear(length, hidden)
         self.score = nn.Linear(hidden, 1)
@@ -40,9 +39,6 @@ def verification_loss(head: nn.Module, descriptors: Tensor, identities: Tensor, 
         identities: (N,) integer; y is 1 where they are equal.
         lengths: (N,) integer: how many of its first dimensions an image has. A pair is compared on those that both
             have.
-
-    Returns:
-        Scalar, float32 or wider.
 
     Example:
         >>> head = VerificationHead(length=8, hidden=4)

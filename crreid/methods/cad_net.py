@@ -85,7 +85,6 @@ class CADNetSettings(MethodSettings):
     discriminator_learning_rate_scale: float = 0.01
 
     def __post_init__(self) -> None:
-        """Raise InputError naming the first setting that cannot be used."""
         stages = self.adversary_stages
         if not stages or len(set(stages)) < len(stages) or not set(stages) <= set(range(len(REDUCTIONS))):
             raise InputError(f"adversary_stages must be one or more of 0 to 4, each once, not {stages}")
@@ -179,8 +178,7 @@ class CADNet(Method):
 
     def backbones(self) -> tuple[nn.Module, ...]:
         """Return timm's networks of E and F."""
-        encoders = (self.encoder, self.recovered_encoder)
-        return tuple(encoder.backbone for encoder in encoders if encoder is not None)
+        return tuple(each.backbone for each in (self.encoder, self.recovered_encoder) if each is not None)
 
     def players(self) -> dict[str, Player]:
         """Return E, G, F and C first: discriminators then judge what these just made, and E and G run once per step."""
@@ -192,8 +190,7 @@ class CADNet(Method):
         if settings.classification_weight > 0:
             groups.append(parameter_group(self.classifier, settings.classifier_learning_rate_scale))
         players = {"generator": Player(groups=groups)}
-        judges = {"feature": self.feature_discriminators, "image": self.image_discriminator}
-        for kind, judge in judges.items():
+        for kind, judge in {"feature": self.feature_discriminators, "image": self.image_discriminator}.items():
             if judge is not None:
                 groups = [parameter_group(judge, settings.discriminator_learning_rate_scale)]
                 players[f"{kind}_discriminator"] = Player(groups=groups, optimizer="adam")
@@ -210,8 +207,7 @@ class CADNet(Method):
             with torch.no_grad():
                 self._encode(batch)
         assert self._shown is not None
-        if player == "feature_discriminator":
-            assert self.feature_discriminators is not None
+        if player == "feature_discriminator" and self.feature_discriminators is not None:
             pairs = zip(self.feature_discriminators, self._shown.features, strict=True)
             judged = [judge(features).chunk(2) for judge, features in pairs]
             return {"d_f": _total(discriminator_loss(high, low) for high, low in judged)}
@@ -243,11 +239,8 @@ class CADNet(Method):
         images = torch.cat([batch.high, batch.low])
         features = self.encoder(images)
         recovered = None if self.decoder is None else self.decoder(features, images)
-        self._shown = _Shown(
-            batch=batch,
-            features=tuple(features[stage].detach() for stage in self.settings.adversary_stages),
-            recovered=None if recovered is None else recovered.detach(),
-        )
+        judged = tuple(features[stage].detach() for stage in self.settings.adversary_stages)
+        self._shown = _Shown(batch, judged, None if recovered is None else recovered.detach())
         return features, recovered
 
     def _generator_losses(self, batch: PairBatch) -> dict[str, Tensor]:
@@ -269,15 +262,13 @@ class CADNet(Method):
         if self.feature_discriminators is not None:
             judges = zip(self.feature_discriminators, settings.adversary_stages, strict=True)
             pairs = [_judged(judge, features[stage]).chunk(2) for judge, stage in judges]
-            loss = _total(deceiver_loss(low, high) for high, low in pairs)
-            terms["adv_f"] = settings.feature_adversary_weight * loss
+            terms["adv_f"] = settings.feature_adversary_weight * _total(deceiver_loss(low, high) for high, low in pairs)
         if settings.restoration_weight > 0 and recovered is not None:
-            loss = _total(restoration_loss(images, batch.high) for images in recovered.chunk(2))
-            terms["rec"] = settings.restoration_weight * loss
+            errors = (restoration_loss(images, batch.high) for images in recovered.chunk(2))
+            terms["rec"] = settings.restoration_weight * _total(errors)
         if self.image_discriminator is not None and recovered is not None:
             fakes = _judged(self.image_discriminator, recovered).chunk(2)
-            loss = _total(deceiver_loss(fake) for fake in fakes)
-            terms["adv_i"] = settings.image_adversary_weight * loss
+            terms["adv_i"] = settings.image_adversary_weight * _total(deceiver_loss(fake) for fake in fakes)
         return terms
 
     def _identity_terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:

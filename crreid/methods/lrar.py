@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
@@ -42,14 +42,8 @@ def level_of_rate(rates: Tensor, levels: tuple[float, ...]) -> Tensor:
     """Return the level whose rate is nearest in ratio: 1.5 is nearer to 2 than to 1.
 
     In ratio, so that the answer is the same for the proportion 1 / rate that the paper speaks of. Half-way, at the
-    geometric mean of two neighbours, the lower resolution is taken, which compares less.
-
-    Args:
-        rates: (N,) float, at least 1, on any device; nothing waits for it.
-        levels: Rates of the levels, ascending: the highest resolution first.
-
-    Returns:
-        (N,) int64, 0 for the lowest resolution to len(levels) - 1 for the highest.
+    geometric mean of two neighbours, the lower resolution is taken, which compares less. `rates` are (N,) float of at
+    least 1, `levels` the levels' rates, ascending; the result is (N,) int64 from 0, the lowest resolution.
 
     Example:
         >>> level_of_rate(torch.tensor([1.0, 1.5, 3.0, 8.0]), (1, 2, 3, 4))
@@ -92,7 +86,6 @@ class LRARSettings(MethodSettings):
     margin: float = 0.3
 
     def __post_init__(self) -> None:
-        """Raise InputError naming the first field that cannot be used."""
         if not self.rates or self.rates[0] < 1 or list(self.rates) != sorted(set(self.rates)):
             raise InputError(f"LRAR rates must be ascending numbers of at least 1, e.g. (1, 2, 3, 4), not {self.rates}")
         if self.varying_length and self.network.feature_length % len(self.rates):
@@ -107,15 +100,14 @@ class LRARSettings(MethodSettings):
     @property
     def title(self) -> str:
         """Return `LRAR` with all mechanisms, `Baseline` with none, else those that are there."""
-        masks = "progressive masks" if self.progressive else "joint masks"
-        mechanisms = [
-            ("length", self.varying_length and len(self.rates) > 1),
-            (masks, self.masks is not None),
-            ("verification", self.verification_weight > 0),
-        ]
-        if all(there for _, there in mechanisms) and self.progressive:
+        mechanisms = {
+            "length": self.varying_length and len(self.rates) > 1,
+            "progressive masks" if self.progressive else "joint masks": self.masks is not None,
+            "verification": self.verification_weight > 0,
+        }
+        if all(mechanisms.values()) and self.progressive:
             return "LRAR"
-        return " + ".join(name for name, there in mechanisms if there).capitalize() or "Baseline"
+        return " + ".join(name for name, there in mechanisms.items() if there).capitalize() or "Baseline"
 
     def build(self, identities: int, teacher: Method | None = None) -> LRAR:
         """Return fresh networks; `teacher` is not used."""
@@ -125,29 +117,22 @@ class LRARSettings(MethodSettings):
 class LRAR(Method):
     """The usual re-ID baseline, whose blocks are masked and whose embedding is cut as the level says.
 
-    Attributes:
-        lengths: Dimensions of a descriptor per level, from the lowest.
+    `lengths` are the dimensions of a descriptor per level, from the lowest.
     """
 
     live: Tensor
 
     def __init__(self, settings: LRARSettings, identities: int) -> None:
-        """Build everything for so many training identities."""
         super().__init__()
         self.settings = settings
         levels, length = len(settings.rates), settings.network.feature_length
         self.network: PooledClassifier = settings.network.build(identities)
         self.masks = None if settings.masks is None else ResolutionMasks(settings.masks, self.network.backbone, levels)
         self.head = VerificationHead(length) if settings.verification_weight > 0 else None
-        self.lengths = [
-            length * (level + 1) // levels if settings.varying_length else length for level in range(levels)
-        ]
+        shares = range(1, levels + 1) if settings.varying_length else [levels] * levels
+        self.lengths = [length * share // levels for share in shares]
         live = torch.arange(length) < torch.tensor(self.lengths)[:, None]
         self.register_buffer("live", live.float(), persistent=False)  # (levels, length), 1 in the parts of a level
-
-    def backbones(self) -> tuple[nn.Module, ...]:
-        """Return timm's network."""
-        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """Return one player; masks that are frozen for now are among its parameters."""
@@ -193,11 +178,7 @@ class LRAR(Method):
         return distances
 
     def mask_table(self) -> pd.DataFrame:
-        """Return what the masks learned, for figures; no row without masks.
-
-        Columns: position (timm's name), depth (0 nearest the input), level (1 the lowest), rate, channel, value in
-        (0, 1).
-        """
+        """Return the masks by position, depth (0 nearest the input), level (1 the lowest), rate and channel."""
         values = {} if self.masks is None else self.masks.values()
         rows = [
             (position, depth, level + 1, self.settings.rates[-1 - level], channel, value)
@@ -209,9 +190,9 @@ class LRAR(Method):
 
     def _describe(self, images: Tensor, levels: Tensor) -> Tensor:
         """Return the embeddings (N, feature_length), their parts above an image's level (N,) set to zero."""
-        network, masks = self.network, self.masks
-        pooled = network.backbone(images) if masks is None else masks(network.backbone, images, levels)
-        embedding = network.features(pooled)
+        backbone = self.network.backbone
+        pooled = backbone(images) if self.masks is None else self.masks(backbone, images, levels)
+        embedding = self.network.features(pooled)
         return embedding * self.live[levels].to(embedding.dtype)
 
 

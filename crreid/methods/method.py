@@ -29,15 +29,13 @@ class Player:
 class Method(nn.Module, ABC):
     """One system: networks as submodules, losses of a batch, a descriptor and a distance.
 
-    Images everywhere are (N, 3, H, W) float, normalised with ImageNet's mean and deviation.
+    Images everywhere are (N, 3, H, W) float, normalised with ImageNet's mean and deviation. By default a submodule
+    `network` stands on timm's `backbone`, and a submodule `restoration` restores.
     """
 
     @abstractmethod
     def players(self) -> dict[str, Player]:
-        """Return what is optimised, by name.
-
-        Most methods have one player; adversarial ones have several, which take their steps in this order.
-        """
+        """Return what is optimised, by name; adversarial methods have several players, which step in this order."""
 
     @abstractmethod
     def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
@@ -52,15 +50,17 @@ class Method(nn.Module, ABC):
         """Return descriptors (N, D) of images whose downsampling rates (N,) are known, in evaluation mode."""
 
     def backbones(self) -> tuple[nn.Module, ...]:
-        """Return the parts that pretrained weights go into, the same into each; none by default."""
-        return ()
+        """Return timm's networks, into each of which the same pretrained weights go."""
+        network = getattr(self, "network", None)
+        return () if network is None else (network.backbone,)
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Prepare an epoch, 0 the first; a method that trains in phases may freeze and free parameters here."""
 
     def restore(self, images: Tensor) -> Tensor | None:
         """Return restored images (N, 3, H, W), or None for a method that restores nothing."""
-        return None
+        restoration = getattr(self, "restoration", None)
+        return None if restoration is None else restoration(images).float()
 
     def parts(self) -> dict[str, slice]:
         """Return named parts of the descriptor that can be evaluated alone; none by default."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
@@ -58,12 +58,7 @@ class IdentityLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class HRNetReIDHighSettings(MethodSettings):
-    """Phase 1: HRNet-ReID-H, trained on high-resolution images. Evaluated as it is, it is the row "teacher alone".
-
-    Attributes:
-        network: The architecture.
-        identity: L_ID.
-    """
+    """Phase 1: HRNet-ReID-H, trained on high-resolution images. Evaluated as it is, it is the row "teacher alone"."""
 
     tag: ClassVar[str] = "HRNetReIDHigh"
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
@@ -83,14 +78,9 @@ class HRNetReIDHigh(Method):
     """HRNet-ReID on high-resolution images."""
 
     def __init__(self, settings: HRNetReIDHighSettings, identities: int) -> None:
-        """Build the network for so many training identities."""
         super().__init__()
         self.settings = settings
         self.network = HRNetReID(settings.network, identities)
-
-    def backbones(self) -> tuple[nn.Module, ...]:
-        """Return timm's network."""
-        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """Return one player with one group."""
@@ -130,15 +120,13 @@ class PSHRNetSettings(MethodSettings):
     restoration_learning_rate_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise InputError for members of L_PS that do not exist or are repeated."""
         if not self.members or len(set(self.members)) < len(self.members) or not set(self.members) <= set(MEMBERS):
             raise InputError(f"members must be one or more of {', '.join(MEMBERS)}, each once, not {self.members!r}")
 
     @property
     def title(self) -> str:
         """Return the row's name in Table II."""
-        parts = ["SR"] * (self.restoration is not None) + ["ID"] + ["PS"] * (self.pseudo_siamese_weight > 0)
-        return "+".join(parts)
+        return "+".join(["SR"] * (self.restoration is not None) + ["ID"] + ["PS"] * self.needs_teacher)
 
     @property
     def needs_teacher(self) -> bool:
@@ -147,10 +135,11 @@ class PSHRNetSettings(MethodSettings):
 
     def build(self, identities: int, teacher: Method | None = None) -> PSHRNet:
         """Return fresh student networks beside a trained teacher."""
-        if self.needs_teacher and not isinstance(teacher, HRNetReIDHigh):
+        if not self.needs_teacher:
+            return PSHRNet(self, identities, None)
+        if not isinstance(teacher, HRNetReIDHigh):
             raise InputError(f"PS-HRNet's row {self.title} needs a trained HRNet-ReID-H as teacher")
-        network = teacher.network if isinstance(teacher, HRNetReIDHigh) and self.needs_teacher else None
-        return PSHRNet(self, identities, network)
+        return PSHRNet(self, identities, teacher.network)
 
 
 class PSHRNet(GuidedMethod):
@@ -168,15 +157,10 @@ class PSHRNet(GuidedMethod):
     """
 
     def __init__(self, settings: PSHRNetSettings, identities: int, teacher: HRNetReID | None) -> None:
-        """Build the student for so many training identities beside a trained teacher (or none)."""
         super().__init__(teacher)
         self.settings = settings
         self.restoration = None if settings.restoration is None else VDSR(settings.restoration)
         self.network = HRNetReID(settings.network, identities)
-
-    def backbones(self) -> tuple[nn.Module, ...]:
-        """Return timm's network."""
-        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """Return one player: the network, and the restoration module at its own learning rate."""
@@ -194,18 +178,12 @@ class PSHRNet(GuidedMethod):
             terms["sr"] = settings.restoration_weight * restoration_loss(images, batch.high)
         student: HRNetReIDOutput = self.network(images)
         terms |= settings.identity.terms(student, batch.labels)
-        if settings.pseudo_siamese_weight > 0:
-            assert self.teacher is not None
+        if self.teacher is not None:
             with torch.no_grad():
                 teacher = self.teacher(batch.high)
             terms["ps"] = settings.pseudo_siamese_weight * pseudo_siamese_loss(student, teacher, settings.members)
         return terms
 
-    def restore(self, images: Tensor) -> Tensor | None:
-        """Return VDSR-CA's output, (N, 3, H, W)."""
-        return None if self.restoration is None else self.restoration(images).float()
-
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
         """Return Seq5 and l_f of the restored image, whatever its rate: (N, 6656). Gallery images pass VDSR-CA too."""
-        restored = images if self.restoration is None else self.restoration(images)
-        return self.network.embed(restored)
+        return self.network.embed(images if self.restoration is None else self.restoration(images))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crreid.data.pairs import PairBatch
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
@@ -66,21 +66,16 @@ class RestoreAndIdentify(Method):
     """Restoration module and classifier."""
 
     def __init__(self, settings: RestoreAndIdentifySettings, identities: int) -> None:
-        """Build both for so many training identities."""
         super().__init__()
         self.settings = settings
         self.restoration = None if settings.restoration is None else settings.restoration.build()
+        self._learns_to_restore = self.restoration is not None and any(True for _ in self.restoration.parameters())
         self.network = settings.network.build(identities)
-
-    def backbones(self) -> tuple[nn.Module, ...]:
-        """Return timm's network."""
-        return (self.network.backbone,)
 
     def players(self) -> dict[str, Player]:
         """Return one player: the network, and the module (where it has weights) at its own learning rate."""
         groups = [parameter_group(self.network)]
-        if self._learns_to_restore():
-            assert self.restoration is not None
+        if self.restoration is not None and self._learns_to_restore:
             groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
         return {"network": Player(groups=groups)}
 
@@ -89,7 +84,7 @@ class RestoreAndIdentify(Method):
         settings, images, terms = self.settings, batch.low, dict[str, Tensor]()
         if self.restoration is not None:
             images = self.restoration(batch.low)
-        if self._learns_to_restore():
+        if self._learns_to_restore:
             terms["sr"] = settings.restoration_weight * restoration_loss(images, batch.high)
         output = self.network(images)
         each = [label_smoothing_cross_entropy(logits, batch.labels, settings.smoothing) for logits in output.logits]
@@ -99,13 +94,6 @@ class RestoreAndIdentify(Method):
             terms["triplet"] = settings.triplet_weight * triplet
         return terms
 
-    def restore(self, images: Tensor) -> Tensor | None:
-        """Return the module's output, (N, 3, H, W)."""
-        return None if self.restoration is None else self.restoration(images).float()
-
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
         """Return the classifier's descriptor of the restored image, whatever its rate; the gallery is restored too."""
         return self.network.embed(images if self.restoration is None else self.restoration(images))
-
-    def _learns_to_restore(self) -> bool:
-        return self.restoration is not None and any(True for _ in self.restoration.parameters())

@@ -25,11 +25,7 @@ from crreid.models.vdsr import VDSRSettings
 
 @dataclass(frozen=True, kw_only=True)
 class SoloRestorationSettings(MethodSettings):
-    """Which module learns alone.
-
-    Attributes:
-        restoration: The module.
-    """
+    """Which module learns alone."""
 
     tag: ClassVar[str] = "SoloRestoration"
     restoration: RestorationSettings = field(default_factory=VDSRSettings)
@@ -50,7 +46,6 @@ class SoloRestoration(GuidedMethod):
     """The module, and the frozen network that describes what it restores."""
 
     def __init__(self, settings: SoloRestorationSettings, teacher: HRNetReID) -> None:
-        """Build the module."""
         super().__init__(teacher)
         self.settings = settings
         self.restoration = settings.restoration.build()
@@ -62,11 +57,6 @@ class SoloRestoration(GuidedMethod):
     def losses(self, batch: PairBatch, player: str = "restoration") -> dict[str, Tensor]:
         """Return L_SR, Eq. 5, unweighted."""
         return {"sr": restoration_loss(self.restoration(batch.low), batch.high)}
-
-    def restore(self, images: Tensor) -> Tensor | None:
-        """Return the module's output, (N, 3, H, W)."""
-        restored: Tensor = self.restoration(images)
-        return restored.float()
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
         """Return HRNet-ReID-H's descriptor of the restored image: (N, 6656)."""

@@ -12,24 +12,12 @@ from crreid.files import write_atomically
 
 
 def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
-    """Write the state of a training.
-
-    Args:
-        file: Replaced in one step.
-        state: Tensors, numbers, strings and containers of them.
-
-    Raises:
-        InputError: The disk is full or the file not writable; the previous checkpoint is untouched.
-    """
+    """Write tensors, numbers, strings and containers of them; on an InputError the previous checkpoint is untouched."""
     write_atomically(file, lambda stream: torch.save(state, stream))
 
 
 def load_checkpoint(file: Path, device: torch.device) -> dict[str, Any] | None:
-    """Read what `save_checkpoint` wrote; None where there is no file.
-
-    Raises:
-        InputError: The file is no checkpoint.
-    """
+    """Read what `save_checkpoint` wrote; None where there is no file. Raises InputError where it is no checkpoint."""
     if not file.exists():
         return None
     try:

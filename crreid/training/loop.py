@@ -91,7 +91,7 @@ def train(
     keep_freed_memory()
     together = processes()
     if together.rank > 0:
-        report, progress = _say_nothing, None
+        report, progress = (lambda line: None), None
     sampler = IdentitySampler(
         dataset.labels.tolist(),
         schedule.identities_per_batch,
@@ -104,15 +104,16 @@ def train(
     step = TrainingStep(method, schedule, device)
     if together.count > 1:
         report(f"{together.count} processes share every batch")
-    rows, stretches = _resume(folder / "checkpoint.pt", method, step, schedule, owner, device)
+    rows, before = _resume(folder / "checkpoint.pt", method, step, schedule, owner, device)
     if rows:
         report(f"resumed after epoch {len(rows)} of {schedule.epochs}")
     clock = _Clock(schedule, len(sampler), report, progress)
-    before, here = stretches, {**(origin or {}), "epochs": 0, "seconds": 0.0}
+    stretches, here = before, {**(origin or {}), "epochs": 0, "seconds": 0.0}
     for epoch in range(len(rows), schedule.epochs):
         clock.start(epoch)
         sampler.set_epoch(epoch)
-        torch.manual_seed(_dropout_seed(seed, epoch, together.rank))
+        sources = [seed, epoch, together.rank] if together.rank > 0 else [seed, epoch]
+        torch.manual_seed(int(np.random.SeedSequence(sources).generate_state(1)[0]))  # for dropout
         method.start_epoch(epoch, schedule.epochs)
         step.start_epoch()
         step.set_learning_rate(schedule.learning_rate_at(epoch))
@@ -203,15 +204,6 @@ def _check_finite(history: torch.Tensor, names: list[str], epoch: int, first: in
         )
 
 
-def _say_nothing(line: str) -> None:
-    """Discard a line of progress."""
-
-
-def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
-    sources = [seed, epoch] if rank == 0 else [seed, epoch, rank]
-    return int(np.random.SeedSequence(sources).generate_state(1)[0])
-
-
 def _resume(
     file: Path, method: Method, step: TrainingStep, schedule: Schedule, owner: str, device: torch.device
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -232,8 +224,9 @@ def _resume(
         finite = all(math.isfinite(row["total"]) for row in rows)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        problem = f"{file}: belongs to another training ({reason}); delete it to train from the start"
-        raise InputError(problem) from error
+        raise InputError(
+            f"{file}: belongs to another training ({reason}); delete it to train from the start"
+        ) from error
     if not finite:
         raise InputError(f"{file}: holds a training that diverged; delete it to train from the start")
     return rows, stretches

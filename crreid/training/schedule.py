@@ -46,7 +46,6 @@ class Schedule:
     precision: Literal["bf16", "fp32"] = "bf16"
 
     def __post_init__(self) -> None:
-        """Raise InputError for what would silently mean something else."""
         if self.epochs < 0:
             raise InputError(f"epochs must be 0 or more, not {self.epochs}")
         for name, choices in (("decay", ("steps", "cosine")), ("precision", ("bf16", "fp32"))):

@@ -32,16 +32,17 @@ def distributed_losses(method: nn.Module, learning: Iterable[nn.Parameter]) -> n
     """`method.losses` as a module whose backward pass averages the gradients of all processes.
 
     Where there are several, they start from the first one's weights, and the method's batch normalisation takes the
-    statistics of the whole batch from now on.
-
-    Args:
-        method: On its device.
-        learning: Its parameters that ever learn; those that are frozen now may be freed later.
+    statistics of the whole batch from now on. `learning` are the parameters that ever learn, perhaps frozen now.
     """
     losses = _Losses(method)
     if processes().count == 1:
         return losses
-    _share_statistics(method)
+    if next(method.parameters()).is_cuda:
+        convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
+    else:
+        for layer in method.modules():
+            if isinstance(layer, _BatchNorm):
+                layer.forward = partial(_normalised, layer)  # type: ignore[method-assign]
     frozen = [parameter.requires_grad_() for parameter in learning if not parameter.requires_grad]
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # newer versions call it otherwise
         # players leave each other's parameters without gradients; moving statistics are the same everywhere anyway
@@ -49,16 +50,6 @@ def distributed_losses(method: nn.Module, learning: Iterable[nn.Parameter]) -> n
     for parameter in frozen:
         parameter.requires_grad_(False)
     return together
-
-
-def _share_statistics(method: nn.Module) -> None:
-    """Makes batch normalisation take the statistics of the whole batch; parameters and their names stay."""
-    if next(method.parameters()).is_cuda:
-        convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
-        return
-    for layer in method.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.forward = partial(_normalised, layer)  # type: ignore[method-assign]
 
 
 def _normalised(layer: _BatchNorm, inputs: Tensor) -> Tensor:
@@ -70,8 +61,7 @@ def _normalised(layer: _BatchNorm, inputs: Tensor) -> Tensor:
     assert layer.running_mean is not None
     assert layer.running_var is not None
     assert layer.momentum is not None
-    others = [axis for axis in range(inputs.ndim) if axis != 1]
-    shape = [-1 if axis == 1 else 1 for axis in range(inputs.ndim)]
+    others, shape = [0, *range(2, inputs.ndim)], [1, -1, *[1] * (inputs.ndim - 2)]
     wide = inputs.to(layer.weight.dtype)
     own = torch.stack(torch.var_mean(wide, others, correction=0))
     variances, means = gathered(own[None]).unbind(1)

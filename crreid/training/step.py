@@ -33,21 +33,14 @@ class TrainingStep:
     """
 
     def __init__(self, method: Method, schedule: Schedule, device: torch.device, *, graph: bool | None = None) -> None:
-        """Make the optimisers, at learning rate 0 until `set_learning_rate`.
+        """Make the optimisers, at learning rate 0 until `set_learning_rate`, of a method on `device`.
 
-        Args:
-            method: On `device`.
-            schedule: Momentum, weight decay, precision.
-            device: Where the method is.
-            graph: Record the step as a CUDA graph. None does so on a GPU, unless several processes train together.
-
-        Raises:
-            InputError: A player has no trainable parameters.
+        `graph` says whether the step is recorded; None does so on a GPU, unless several processes train together.
+        Raises InputError where a player has no trainable parameters.
         """
         self.names: list[str] = []
-        self.optimizers = {
-            name: _optimizer(name, player, schedule, device) for name, player in method.players().items()
-        }
+        players = method.players().items()
+        self.optimizers = {name: _optimizer(name, player, schedule, device) for name, player in players}
         self._method, self._device, self._precision = method, device, schedule.precision
         groups = (group for optimizer in self.optimizers.values() for group in optimizer.param_groups)
         self._losses = distributed_losses(method, [tensor for group in groups for tensor in group["params"]])
@@ -56,17 +49,11 @@ class TrainingStep:
         self._learning = self._learning_parameters()
 
     def __call__(self, batch: PairBatch) -> Tensor:
-        """Take a step.
+        """Take a step with a batch on the device, of the same shape at every call.
 
-        Args:
-            batch: On the device; the same shape at every call.
-
-        Returns:
-            (terms,) the losses before the step, float32 on the device, in the order of `names`.
+        Return the losses before it: (terms,) float32 on the device, in the order of `names`.
         """
-        if self._graph is None:
-            return self._step(batch)
-        return self._graph.run(self._step, batch)
+        return self._step(batch) if self._graph is None else self._graph.run(self._step, batch)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Set the schedule's learning rate; each group learns at its scale times it."""
@@ -157,11 +144,5 @@ def _optimizer(name: str, player: Player, schedule: Schedule, device: torch.devi
     fused = device.type in ("cpu", "cuda")  # one pass over parameters, gradients and momenta
     if player.optimizer == "adam":
         return torch.optim.Adam(groups, lr=start, fused=fused, capturable=on_gpu)
-    return torch.optim.SGD(
-        groups,
-        lr=start,
-        momentum=schedule.momentum,
-        nesterov=schedule.nesterov,
-        weight_decay=schedule.weight_decay,
-        fused=fused,
-    )
+    momentum, nesterov, weight_decay = schedule.momentum, schedule.nesterov, schedule.weight_decay
+    return torch.optim.SGD(groups, start, momentum, 0, weight_decay, nesterov, fused=fused)
