@@ -66,11 +66,13 @@ def _section(folder: Path, place: str, name: str) -> str:
     notebook = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf8"))
     rows = notebook["metadata"].get("crreid", {}).get("rows", [])
     words = ["crreid", "study", name, "--profile", folder.parent.name, "--dataset", folder.name]
-    words += ["--data-root", "PATH"] * (not find_dataset(folder.name).built_in) + ["--rows", *rows] * bool(rows)
+    is_built_in = find_dataset(folder.name).built_in
+    words += ["--data-root", "PATH"] * (not is_built_in) + ["--rows", *rows] * bool(rows)
     links = [f"[executed notebook]({place}/{name}.ipynb)"]
     parts = []
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown" and "conclusion" in cell["metadata"].get("tags", []):
+        # an author's sentences are about the numbers of the built-in study, not about those of other data
+        if is_built_in and cell["cell_type"] == "markdown" and "conclusion" in cell["metadata"].get("tags", []):
             parts.append(f"{escape(''.join(cell['source']), quote=False)}\n")
         for output in cell.get("outputs", []):
             if "crreid" in output.get("metadata", {}):
