@@ -27,12 +27,7 @@ PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """Who trains together.
-
-    Attributes:
-        rank: Number of this process, from 0. The first one writes records and checkpoints.
-        count: How many there are; 1 where this process trains alone.
-    """
+    """Who trains together: `rank` counts from 0, the first writes the files; `count` is 1 for one alone."""
 
     rank: int
     count: int
@@ -49,8 +44,7 @@ def processes() -> Processes:
 def process_group(device: str = "auto") -> Iterator[Processes]:
     """Join the group that torchrun tells of by its environment variables; without torchrun there is none to join.
 
-    Args:
-        device: `auto` or `cuda` give each process of a machine a GPU of its own, where there are any; else `cpu`.
+    `device` `auto` or `cuda` gives each process of a machine a GPU of its own, where there are any; else it is `cpu`.
 
     Raises:
         InputError: The machine has fewer GPUs than processes, or the device is a particular GPU.
@@ -82,10 +76,9 @@ def wait_for_first_to_fail() -> None:
 
 def of_first(read: Callable[[], Value]) -> Value:
     """Return what `read` returns in the first process, in all: they must not differ in what they find on disk."""
-    together = processes()
-    if together.count == 1:
+    if processes().count == 1:
         return read()
-    values: list[Any] = [read() if together.rank == 0 else None]
+    values: list[Any] = [read() if processes().rank == 0 else None]
     distributed.broadcast_object_list(values)
     value: Value = values[0]
     return value
@@ -100,10 +93,7 @@ def averaged(tensor: Tensor) -> Tensor:
 
 
 def gathered(tensor: Tensor) -> Tensor:
-    """Return the rows of all processes, by rank: (N, ...) -> (count N, ...); gradients flow back to their process.
-
-    A process that trains alone gets its tensor back.
-    """
+    """Return the rows of all processes by rank, (count N, ...); gradients flow back to their process."""
     if processes().count == 1:
         return tensor
     rows: Tensor = _Gather.apply(tensor)

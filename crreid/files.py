@@ -15,9 +15,7 @@ from crreid.errors import InputError
 def write_atomically(file: Path, content: bytes | Callable[[BinaryIO], None]) -> None:
     """Write a file whole or not at all: a temporary neighbour, flushed to disk, then renamed over it.
 
-    Args:
-        file: The target; its folder is made.
-        content: The bytes, or a function that writes them to the open file given.
+    `content` is the bytes, or a function that writes them to the open file given. The file's folder is made.
 
     Raises:
         InputError: The file cannot be written, e.g. because the disk is full; the target keeps its old content.

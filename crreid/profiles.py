@@ -29,7 +29,7 @@ from crreid.models.resolution_masks import ResolutionMaskSettings
 from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSRSettings
 from crreid.runs import Run
-from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
+from crreid.starting_weights import StartingWeights
 from crreid.training.schedule import Schedule
 
 PROFILE_NAMES = ("smoke", "quick", "reduced", "paper", "printed", "released")
@@ -66,11 +66,8 @@ class Profile:
 
     Attributes:
         name: One of PROFILE_NAMES.
-        data: Which images.
         schedule: Schedule of PS-HRNet's runs.
-        evaluation: Evaluation of every run.
         size: (height, width) of the networks' input.
-        augmentation: Augmentation of training pairs.
         network: HRNet-ReID, teacher's and student's.
         restoration: VDSR-CA of PS-HRNet.
         restoration_learning_rate_scale: Learning rate of VDSR-CA in PS-HRNet, and of Table IV's modules that have none
@@ -107,14 +104,7 @@ class Profile:
     cad_net: CADNetSettings = field(default_factory=CADNetSettings)
     lrar: LRARSettings = field(default_factory=LRARSettings)
 
-    def run(
-        self,
-        method: MethodSettings,
-        *,
-        seed: int = 0,
-        weights: StartingWeights = RANDOM_WEIGHTS,
-        teacher: Run | None = None,
-    ) -> Run:
+    def run(self, method: MethodSettings, *, seed: int, weights: StartingWeights, teacher: Run | None = None) -> Run:
         """Return a run of this profile; its backbone starts as `weights` say for it."""
         return Run(
             data=self.data,
@@ -130,13 +120,10 @@ class Profile:
 
 
 def profile_settings(name: str, dataset: str) -> Profile:
-    """Return the settings of a profile on a data set.
+    """Return the settings of a profile on a data set, e.g. `mlr-synthetic`, `mlr-market-1501`, `caviar`.
 
-    Args:
-        name: `smoke` (seconds, for tests), `quick` (minutes, built-in data), `reduced` (real data on two CPU cores
-            within an hour), `paper`, `printed` (PS-HRNet as its paper prints it) or `released` (as its authors' code
-            runs).
-        dataset: E.g. `mlr-synthetic`, `mlr-market-1501`, `caviar`.
+    `smoke` takes seconds, for tests; `quick` minutes, on built-in data; `reduced` an hour on real data and two CPU
+    cores; `printed` is PS-HRNet as its paper prints it, `released` as its authors' code runs.
 
     Raises:
         InputError: An unknown profile or data set, or `released` on a data set without low-resolution cameras.
@@ -208,15 +195,8 @@ def _smoke(data: DataSettings) -> Profile:
 
 
 def _quick(data: DataSettings) -> Profile:
-    schedule = Schedule(
-        epochs=8,
-        warmup_epochs=1,
-        warmup_learning_rate=5e-3,
-        ramp=True,
-        learning_rate=4e-2,
-        decay="cosine",
-        milestones=(),
-    )
+    warmup: dict[str, Any] = {"warmup_epochs": 1, "warmup_learning_rate": 5e-3, "ramp": True}
+    schedule = Schedule(epochs=8, **warmup, learning_rate=4e-2, decay="cosine", milestones=())
     return Profile(
         name="quick",
         data=replace(data, train_identities=54, test_identities=60),
@@ -268,12 +248,8 @@ def _reduced(data: DataSettings) -> Profile:
 
 
 # On the built-in data a ResNet so narrow learns more in a given time: rank-1 39 after 12 s, ResNet-18's 32 after 38 s.
-_ONE_BLOCK_A_STAGE = (
-    ("layers", (1, 1, 1, 1)),
-    ("channels", (32, 48, 48, 96)),
-    ("stem_type", "deep"),
-    ("stem_width", 16),
-)
+_NARROW_STAGES = (("layers", (1, 1, 1, 1)), ("channels", (32, 48, 48, 96)))
+_ONE_BLOCK_A_STAGE = (*_NARROW_STAGES, ("stem_type", "deep"), ("stem_width", 16))
 
 # So does the smallest HRNet with a block a branch instead of two.
 _ONE_BLOCK_A_BRANCH = (("width", 16), ("blocks", 1), ("stem_width", 16))

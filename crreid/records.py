@@ -71,7 +71,7 @@ class Record:
 
     @property
     def seed(self) -> int:
-        """The run's seed."""
+        """Seed of the run."""
         return int(self.settings["seed"])
 
     @property
@@ -84,11 +84,8 @@ class Record:
     ) -> float:
         """Return one score in per cent; NaN where no query counted.
 
-        Args:
-            metric: `rank1`, `rank5`, `rank10`, `rank20`, `map_hit` or `map_trapezoid`.
-            test: `drawn` (each query at the rate that the protocol drew for it) or `uniform` (all queries at `rate`).
-            protocol: `multi_shot` or `single_shot`.
-            rate: Of `drawn`, the queries that drew this rate only; None for all.
+        `test` is `drawn` (each query at the rate that the protocol drew for it; with `rate` those that drew it only) or
+        `uniform` (all queries at `rate`). `metric` and `protocol` are among CHOICES.
 
         Raises:
             InputError: The record has no such score; names those that it has.
@@ -104,16 +101,9 @@ class Record:
 
     def plain(self) -> dict[str, Any]:
         """Return the record as plain JSON."""
-        tables = {"scores": self.scores, "restoration": self.restoration, "epochs": self.epochs}
-        return {
-            "digest": self.digest,
-            "title": self.title,
-            "parameters": self.parameters,
-            **{name: None if frame is None else plain_table(frame) for name, frame in tables.items()},
-            "provenance": self.provenance,
-            "run": self.run,
-            "settings": self.settings,
-        }
+        names = ("digest", "title", "parameters", "scores", "restoration", "epochs", "provenance", "run", "settings")
+        values = {name: getattr(self, name) for name in names}
+        return {name: plain_table(each) if isinstance(each, pd.DataFrame) else each for name, each in values.items()}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -134,16 +124,12 @@ class Record:
         return cls(**values)
 
     def write(self, file: Path) -> None:
-        """Write the record, whole or not at all. Raises InputError where that fails."""
+        """Write the record, whole or not at all."""
         write_sealed(file, self.plain())
 
 
 def read_record(file: Path, digest: str) -> Record:
-    """Read the record of the run that has a digest.
-
-    Raises:
-        InputError: The file is damaged, was edited, or holds the record of another run.
-    """
+    """Read the record of the run that has a digest; InputError where it is damaged, edited, or another run's."""
     plain = read_sealed(file, "record")
     try:
         record = Record.from_plain(plain)
@@ -155,10 +141,7 @@ def read_record(file: Path, digest: str) -> Record:
 
 
 def write_sealed(file: Path, plain: dict[str, Any]) -> None:
-    """Write plain JSON with its format and a checksum, whole or not at all, one line per entry and row of a table.
-
-    Raises InputError where the disk refuses.
-    """
+    """Write plain JSON with its format and a checksum, one line per entry and row of a table, or nothing at all."""
     sealed = {"format": FORMAT, **plain}
     sealed["checksum"] = digest_of(sealed)
     entries = [f"{json.dumps(name)}: {_lines(value)}" for name, value in sealed.items()]
@@ -166,10 +149,7 @@ def write_sealed(file: Path, plain: dict[str, Any]) -> None:
 
 
 def read_sealed(file: Path, kind: str) -> dict[str, Any]:
-    """Read what `write_sealed` wrote.
-
-    Raises InputError where the file is damaged or was edited; it says of which `kind` it should be.
-    """
+    """Read what `write_sealed` wrote; InputError says that it is no `kind` where it is damaged or edited."""
     try:
         plain: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
         _expect(isinstance(plain, dict), "holds no JSON object")
@@ -183,7 +163,7 @@ def read_sealed(file: Path, kind: str) -> dict[str, Any]:
 
 
 def _lines(value: Any) -> str:
-    """Return JSON with a line for each entry of a dictionary or list, or row of a table, and no further breaks."""
+    """Return JSON with a line for each entry of a dictionary, or row of a table, and no further breaks."""
     if isinstance(value, dict) and value.keys() == {"columns", "rows"}:
         rows = ",\n   ".join(json.dumps(row) for row in value["rows"])
         return f'{{"columns": {json.dumps(value["columns"])}, "rows": [\n   {rows}\n ]}}'
@@ -194,7 +174,7 @@ def _lines(value: Any) -> str:
 
 
 def plain_table(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return a table as plain JSON, `columns` and `rows`; what is not a number becomes null."""
+    """Return a table as plain JSON; what is not a number becomes null."""
     objects = frame.astype(object)
     return {"columns": list(frame), "rows": objects.where(frame.notna(), None).to_numpy().tolist()}
 

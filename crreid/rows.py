@@ -33,8 +33,7 @@ RESTORATION_RATES = (2.0, 3.0, 4.0, 8.0)
 
 BICUBIC = InterpolationSettings(filter="bicubic")
 
-PAPER_SETS = (("seq5", "logits"), RELEASE_MEMBERS, PAPER_MEMBERS)
-"""Members of L_PS that Table VII tried."""
+PAPER_SETS = (("seq5", "logits"), RELEASE_MEMBERS, PAPER_MEMBERS)  # members of L_PS that Table VII tried
 
 UNSEEN_RATES = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
 """Rates at which all systems are compared; training saw 2, 3 and 4."""
@@ -83,9 +82,8 @@ def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights)
     teacher = teacher_run(profile, seed=seed, weights=weights)
     alone = PSHRNetSettings(network=profile.network, identity=profile.identity, restoration=None)
     scale = profile.restoration_learning_rate_scale
-    whole = replace(
-        alone, restoration=profile.restoration, members=profile.members, restoration_learning_rate_scale=scale
-    )
+    whole = replace(alone, restoration=profile.restoration, restoration_learning_rate_scale=scale)
+    whole = replace(whole, members=profile.members)
     parts = {"ID": replace(alone, pseudo_siamese_weight=0), "SR+ID": replace(whole, pseudo_siamese_weight=0)}
     runs = _runs(profile, parts, seed, weights)
     guided = profile.run(whole, seed=seed, weights=weights, teacher=teacher)
@@ -149,8 +147,8 @@ def backbone_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> d
 
 def sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table VII: the three sets of members of L_PS that the paper tried."""
-    every = all_sequence_rows(profile, seed=seed, weights=weights)
-    return {set_title(members): every[set_title(members)] for members in PAPER_SETS}
+    rows = all_sequence_rows(profile, seed=seed, weights=weights)
+    return {title: rows[title] for title in map(set_title, PAPER_SETS)}
 
 
 def all_sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
@@ -217,9 +215,8 @@ def unseen_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeig
 
 
 def upsampled_by(run: Run, filter_name: str) -> Run:
-    """Return the run on images that another filter brings to the network's size; its teacher stays as it is."""
-    mlr = run.data.mlr
-    if mlr is None:
+    """Return the run on images that another filter upsamples; its teacher stays as it is."""
+    if (mlr := run.data.mlr) is None:
         return run
     degradation = replace(mlr.degradation, enlarge=filter_name)
     return replace(run, data=replace(run.data, mlr=replace(mlr, degradation=degradation)))
@@ -273,7 +270,7 @@ class StudyItem:
     rows: Rows
 
 
-ITEMS = {
+ITEMS = {  # in the study's order
     name: StudyItem(name=name, title=title, rows=rows)
     for name, title, rows in (
         ("00_start_here", "Figures 1 and 2: the problem and the system", start_here_rows),
@@ -291,7 +288,6 @@ ITEMS = {
         ("costs", "What each method costs", state_of_the_art_rows),
     )
 }
-"""The notebooks of the study in its order."""
 
 
 SomeRuns = Mapping[str, Run] | Mapping[str, Sequence[Run]]
@@ -299,11 +295,7 @@ SomeRuns = Mapping[str, Run] | Mapping[str, Sequence[Run]]
 
 
 def differences(runs: SomeRuns) -> pd.DataFrame:
-    """Return what the rows of a table are: the settings in which they differ, one line per row.
-
-    Returns:
-        One column per setting (dotted name), values as text; empty where a row's method has no such setting.
-    """
+    """Return the settings in which rows differ, as text by dotted names: one line per row, empty where it has none."""
     of_rows = {row: _settings(each) for row, each in runs.items()}
     names = dict.fromkeys(name for settings in of_rows.values() for name in settings)
     differ = [name for name in names if len({settings.get(name, "") for settings in of_rows.values()} - {""}) > 1]
@@ -312,11 +304,7 @@ def differences(runs: SomeRuns) -> pd.DataFrame:
 
 
 def reductions(runs: SomeRuns, paper_runs: SomeRuns) -> pd.DataFrame:
-    """Return the settings of a table's rows that differ from those of the same rows of the profile `paper`.
-
-    Returns:
-        Columns setting, paper, here, as text; one line for all rows that have both values.
-    """
+    """Return where rows differ from those of the profile `paper`: columns setting, paper, here, as text."""
     found: dict[tuple[str, str, str], None] = {}
     for row in runs:
         here, paper = _settings(runs[row]), _settings(paper_runs[row])
@@ -327,8 +315,8 @@ def reductions(runs: SomeRuns, paper_runs: SomeRuns) -> pd.DataFrame:
 def changed(run: Run, changes: Mapping[str, Any]) -> Run:
     """Return a run with other settings, and its teacher with the same where it has them.
 
-    Values go by dotted names, e.g. `{"method.restoration_weight": 1.0, "data.mlr.cameras": [2]}`. A setting that this
-    run lacks but some row of the study has is left alone.
+    `changes` goes by dotted names, e.g. `{"method.restoration_weight": 1.0, "data.mlr.cameras": [2]}`. A setting that
+    this run lacks but some row of the study has is left alone.
 
     Raises:
         InputError: A setting that no row has, or a value that it cannot take.
@@ -349,7 +337,7 @@ def changed(run: Run, changes: Mapping[str, Any]) -> Run:
 
 
 def _settings(runs: Run | Sequence[Run]) -> dict[str, str]:
-    """Return every setting of a run, the first of several, as text by its dotted name; a teacher by its tag."""
+    """Return every setting of a run, the first of several, as text; a teacher by its tag."""
     run = runs if isinstance(runs, Run) else runs[0]
     plain = described(run)
     if run.teacher is not None:

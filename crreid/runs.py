@@ -93,7 +93,6 @@ class Workspace:
         device: `auto` takes a GPU where there is one.
         weights_files: Local files by the names `file <sha256>` that runs use, see `StartingWeights`.
         wait: Wait where another process trains the run, instead of raising Busy.
-        report: Takes lines of text.
         progress: Called after every step of a training with the steps done and the steps of the whole training.
     """
 
@@ -155,7 +154,7 @@ class TrainedRun:
 
 
 def with_teachers(runs: Iterable[Run]) -> list[Run]:
-    """Return the distinct runs and the runs that they depend on, teachers first."""
+    """Return the distinct runs and those that they depend on, teachers first."""
     found: dict[str, Run] = {}
     for run in runs:
         chain = [run]
@@ -174,24 +173,18 @@ def missing_trainings(run: Run, workspace: Workspace) -> list[Run]:
 
 
 def find_record(run: Run, workspace: Workspace) -> Record | None:
-    """Return the record of a run, or None where it was not measured yet.
-
-    Raises:
-        InputError: The file is damaged, holds the record of another run, or was measured on other images than those
-            that the workspace has.
-    """
+    """Return the record of a run, None if not measured yet; InputError where it is damaged or of other images."""
     file = workspace.record_file(run)
     if not file.exists():
         return None
-    record = read_record(file, run.digest)
-    recorded, available = record.provenance["data"]["content"], content_of(run.data, workspace.data_root)
-    if None not in (recorded, available) and recorded != available:
-        raise InputError(_other_images(file, recorded, available))
+    record, available = read_record(file, run.digest), content_of(run.data, workspace.data_root)
+    if available is not None and (recorded := record.provenance["data"]["content"]) is not None:
+        _expect_images(file, recorded, available)
     return record
 
 
 def record_data_note(record: Record, run: Run, workspace: Workspace) -> str:
-    """Return whether the images of a record are those that the workspace has, in a few words for tables."""
+    """Return in a few words for tables whether the images of a record are those that the workspace has."""
     if record.provenance["data"]["content"] is None:
         return "images not recorded"
     available = content_of(run.data, workspace.data_root) is not None
@@ -309,8 +302,8 @@ def _trained(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun
         )
         if processes().rank == 0:
             save_weights(method.trained_state(), workspace.weights_file(run))
-            owner = {"training": run.training_digest, "content": data.content}
-            owner["weights"] = digest_of_file(workspace.weights_file(run))
+            weights = digest_of_file(workspace.weights_file(run))
+            owner = {"training": run.training_digest, "content": data.content, "weights": weights}
             told = {"start": start, "stretches": log.stretches, "epochs": plain_table(log.epochs)}
             write_sealed(workspace.training_file(run), owner | told)
             (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -318,7 +311,7 @@ def _trained(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun
 
 
 def _read_training(run: Run, workspace: Workspace, content: str) -> tuple[TrainingLog, str] | None:
-    """Return how the weights of a run were trained, and their start; None where it was not trained to its end.
+    """Return how a run was trained, and its start; None where it was not trained to its end.
 
     Raises InputError where the files are damaged, or belong to another run or to other images.
     """
@@ -329,17 +322,17 @@ def _read_training(run: Run, workspace: Workspace, content: str) -> tuple[Traini
     again = f"delete {file.parent} to train again"
     if (found := told.get("training")) != run.training_digest:
         raise InputError(f"{file}: the training of another run, {found}; {again}")
-    if told["content"] != content:
-        raise InputError(_other_images(file, told["content"], content))
+    _expect_images(file, told["content"], content)
     if digest_of_file(weights) != told["weights"]:
         raise InputError(f"{weights}: other weights than those that were trained here; {again}")
     epochs = pd.DataFrame(told["epochs"]["rows"], columns=told["epochs"]["columns"])
     return TrainingLog(epochs=epochs, stretches=told["stretches"]), told["start"]
 
 
-def _other_images(file: Path, recorded: str, available: str | None) -> str:
-    told = f"{file}: measured on other images (content {recorded}) than those given here ({available})"
-    return f"{told}; give the images that it was measured on, or another results folder"
+def _expect_images(file: Path, recorded: str, available: str) -> None:
+    if recorded != available:
+        told = f"{file}: measured on other images (content {recorded}) than those given here ({available})"
+        raise InputError(f"{told}; give the images that it was measured on, or another results folder")
 
 
 def _start(run: Run, method: Method, workspace: Workspace) -> str:

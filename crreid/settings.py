@@ -52,12 +52,7 @@ def _plain(value: Any, *, everything: bool) -> Any:
 
 
 def leaves(plain: Any, prefix: str = "") -> dict[str, Any]:
-    """Return described settings by dotted names, nested ones both as their tag and by their own fields.
-
-    Example:
-        >>> leaves({"type": "Run", "seed": 0, "schedule": {"type": "Schedule", "epochs": 8}})
-        {'seed': 0, 'schedule': 'Schedule', 'schedule.epochs': 8}
-    """
+    """Return described settings by dotted names: `schedule` is the nested tag, `schedule.epochs` a field of it."""
     found: dict[str, Any] = {}
     for name, value in plain.items():
         nested = isinstance(value, dict)
@@ -71,10 +66,7 @@ def leaves(plain: Any, prefix: str = "") -> dict[str, Any]:
 def with_value(settings: Any, name: str, value: Any) -> Any:
     """Return settings with another value at a dotted name, given as JSON has it (lists for tuples).
 
-    Raises:
-        KeyError: The settings have no such field.
-        TypeError: The value is not of the field's type, which it names.
-        InputError: The settings refuse the value.
+    Raises KeyError where there is no such field, TypeError naming the field's type where the value is none.
     """
     first, _, rest = name.partition(".")
     if not is_dataclass(settings) or first not in {entry.name for entry in fields(settings)}:

@@ -35,10 +35,8 @@ class StartingWeights:
     def parse(cls, text: str) -> Self:
         """Read a notebook's parameter.
 
-        Args:
-            text: `random`, `timm` or a path, for all backbones; or, separated by commas, `resnet50=PATH` for some, the
-                others starting at random (or as an entry without `=` says). `lpips=PATH` is no start, but AlexNet's
-                weights for LPIPS.
+        `text` is `random`, `timm` or a path, for all backbones; or, separated by commas, `resnet50=PATH` for some, the
+        others starting at random (or as an entry without `=` says). `lpips=PATH` is no start, but LPIPS's AlexNet.
 
         Raises:
             InputError: A file cannot be read, a name is given twice, or LPIPS no file.

@@ -61,20 +61,15 @@ class DataSet:
         return MLRSettings(cameras=self.low_resolution_cameras, official_queries=self.official_queries)
 
     def read(
-        self,
-        root: Path | None,
-        *,
-        split: int = 0,
-        train_identities: int | None = None,
-        test_identities: int | None = None,
+        self, root: Path | None, *, split: int = 0, train: int | None = None, test: int | None = None
     ) -> ImageTable:
         """Read the table, at rate 1 unless a user's own CSV file gives other rates; no image is decoded.
 
         Args:
             root: Folder, zip or file that holds the data set (`~` is the home folder); ignored for built-in data.
             split: Number of the split.
-            train_identities: How many to keep, drawn with a fixed seed; None keeps all, of built-in data 100.
-            test_identities: The same for query and gallery.
+            train: Training identities to keep, drawn with a fixed seed; None keeps all (built-in data have 100).
+            test: The same for query and gallery.
 
         Raises:
             InputError: No such split, no root, fewer than 2 identities, or whatever the reader finds wrong.
@@ -83,17 +78,15 @@ class DataSet:
             expected = "0, it has one split only" if self.splits == 1 else f"0 to {self.splits - 1}"
             raise InputError(f"{self.name}: there is no split {split}; expected {expected}")
         if self.reader is None:
-            sizes = {"train_identities": train_identities, "test_identities": test_identities}
+            sizes = {"train_identities": train, "test_identities": test}
             given = {name: size for name, size in sizes.items() if size is not None}
             return synthetic_pedestrians(SyntheticSettings(**given))
         if root is None:
-            raise InputError(
-                f"{self.name}: expected data_root, the folder or file that holds the data set, but none was given"
-            )
+            expected = "data_root, the folder or file that holds the data set"
+            raise InputError(f"{self.name}: expected {expected}, but none was given")
         place = Path(root).expanduser()
         table = self.reader(place) if self.splits == 1 else self.reader(place, split=split)
-        table = _limited(table, ("train",), train_identities)
-        return _limited(table, ("query", "gallery"), test_identities)
+        return _limited(_limited(table, ("train",), train), ("query", "gallery"), test)
 
 
 def _limited(table: ImageTable, roles: tuple[str, ...], count: int | None) -> ImageTable:

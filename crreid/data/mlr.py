@@ -125,11 +125,7 @@ def write_manifest(table: ImageTable, settings: MLRSettings, file: Path) -> str:
 
 
 def read_manifest(file: Path, source: ImageSource) -> ImageTable:
-    """Rebuild the table of a manifest; `source` reads the original images by the paths in it.
-
-    Raises:
-        InputError: The file is no manifest, or was changed after it was written.
-    """
+    """Rebuild the table of a manifest, InputError if changed since; `source` reads the original images by its paths."""
     try:
         comment, _, text = file.read_text(encoding="utf8").partition("\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -32,11 +32,7 @@ class PixelCache:
     """
 
     def __init__(self, table: ImageTable, folder: Path) -> None:
-        """Open the cache, decoding into it first where there is none.
-
-        Raises:
-            InputError: An image cannot be read, or the cache cannot be written; nothing half-written stays.
-        """
+        """Open the cache, decoding into it first where there is none; nothing half-written stays."""
         paths = sorted(set(table.rows["path"]))
         self.content = table.source.content(paths)
         self._file = Path(folder) / f"{self.content}.pixels"

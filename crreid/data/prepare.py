@@ -92,22 +92,14 @@ def data_settings(name: str) -> DataSettings:
 
 def load_table(settings: DataSettings, root: Path | None) -> ImageTable:
     """Read the data set, cut it to the identities asked for and apply the protocol."""
-    table = find_dataset(settings.dataset).read(
-        root,
-        split=settings.split,
-        train_identities=settings.train_identities,
-        test_identities=settings.test_identities,
-    )
+    train, test = settings.train_identities, settings.test_identities
+    table = find_dataset(settings.dataset).read(root, split=settings.split, train=train, test=test)
     return table if settings.mlr is None else mlr(table, settings.mlr)
 
 
 @cache
 def content_of(settings: DataSettings, root: Path | None) -> str | None:
-    """Return `PreparedData.content` without decoding an image; None where data that are not built in have no root.
-
-    Raises:
-        InputError: The data at `root` cannot be read.
-    """
+    """Return `PreparedData.content` without decoding an image; None where data that are not built in have no root."""
     if root is None and not find_dataset(settings.dataset).built_in:
         return None
     table = load_table(settings, root).with_role(*USED)
@@ -115,12 +107,7 @@ def content_of(settings: DataSettings, root: Path | None) -> str | None:
 
 
 def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedData:
-    """Load the table, check that it can be trained and tested on, and decode its images once.
-
-    Args:
-        settings: Which images.
-        root: Folder or file of the data set; None for built-in data.
-        cache: Folder of decoded images.
+    """Load the table, check that it can be trained and tested on, and decode its images once into the folder `cache`.
 
     Raises:
         InputError: Naming what is wrong with the data.
@@ -128,9 +115,8 @@ def prepare(settings: DataSettings, root: Path | None, cache: Path) -> PreparedD
     table = load_table(settings, root).with_role(*USED)
     for role in ("train", "query", "gallery"):
         if not (table.rows["role"] == role).any():
-            raise InputError(
-                f"{table.name} has no images of role {role!r}; a run needs train, query and gallery images"
-            )
+            expected = "a run needs train, query and gallery images"
+            raise InputError(f"{table.name} has no images of role {role!r}; {expected}")
     check_training(table)
     if settings.mlr is None or not settings.mlr.cameras:
         check_queries(table)  # a person whom only the low-resolution camera saw is counted as unmatched instead

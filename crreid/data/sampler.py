@@ -28,18 +28,14 @@ class IdentitySampler(Sampler[list[SampleKey]]):
     def __init__(
         self,
         identities: Sequence[int],
-        identities_per_batch: int,
-        images_per_identity: int,
+        identities_per_batch: int,  # P
+        images_per_identity: int,  # K
         *,
         seed: int,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        """Group the rows by the identity of each.
-
-        Raises:
-            InputError: P or K below 2, fewer than P identities, or identities that cannot be shared equally.
-        """
+        """Group the rows by the identity of each; InputError where the batches cannot be made or shared."""
         if identities_per_batch < 2 or images_per_identity < 2:
             raise InputError(
                 f"batches need at least 2 identities with 2 images, not {identities_per_batch} x {images_per_identity}"

@@ -43,15 +43,11 @@ DUKE_COUNTS = {"train": (16_522, 702), "query": (2_228, 702), "gallery": (17_661
 
 
 def market1501(root: Path) -> ImageTable:
-    """Read Market-1501 without decoding an image.
+    """Read Market-1501 without decoding an image: roles train, query, gallery, distractor (0000) and junk (-1).
 
-    Args:
-        root: The folder that holds `bounding_box_train`, `query` and `bounding_box_test`, a parent of it, or the zip
-            as downloaded, which is read without unpacking. Other folders (`gt_bbox`, `gt_query`) are ignored.
-
-    Returns:
-        Roles train, query, gallery, distractor (0000) and junk (-1); rate 1. The notes tell counts that differ from the
-        official ones.
+    `root` is the folder that holds `bounding_box_train`, `query` and `bounding_box_test`, a parent of it, or the zip as
+    downloaded, which is read without unpacking. Other folders (`gt_bbox`, `gt_query`) are ignored. The notes tell
+    counts that differ from the official ones.
     """
     source, rows = _read(root, "Market-1501", MARKET_NAME, "0002_c1s1_000451_03.jpg")
     special = rows["identity"].map({-1: "junk", 0: "distractor"})

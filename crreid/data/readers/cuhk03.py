@@ -54,10 +54,9 @@ def cuhk03(root: Path, *, split: int = 0, protocol: Literal["classic", "new"] = 
     if not folder.is_dir():
         raise InputError(f"{root}: no such folder; expected cuhk-03.mat or images_detected there (unpack a zip first)")
     source, images = _images(folder)
-    if protocol == "classic":
-        name, (rows, notes) = "cuhk03", _classic(folder, split, images)
-    else:
-        name, (rows, notes) = "cuhk03-new", _new(folder, images)
+    classic = protocol == "classic"
+    name = "cuhk03" if classic else "cuhk03-new"
+    rows, notes = _classic(folder, split, images) if classic else _new(folder, images)
     return ImageTable(name=name, rows=rows, source=source, notes=("detected boxes", *notes))
 
 
@@ -221,16 +220,14 @@ class _MatSource:
             try:
                 h5py: Any = importlib.import_module("h5py")  # an optional extra
             except ImportError as error:
-                raise InputError(
-                    f"{self._file}: reading this file needs h5py; install the extra: pip install 'crreid[cuhk03]'"
-                ) from error
+                extra = "install the extra: pip install 'crreid[cuhk03]'"
+                raise InputError(f"{self._file}: reading this file needs h5py; {extra}") from error
             try:
                 archive = h5py.File(self._file, "r")
                 self._cells = [archive[reference][()].T for reference in archive["detected"][()].ravel()]
             except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-                raise InputError(
-                    f"{self._file}: expected a complete MATLAB 7.3 file with cells of images in 'detected'"
-                ) from error
+                expected = "a complete MATLAB 7.3 file with cells of images in 'detected'"
+                raise InputError(f"{self._file}: expected {expected}") from error
             self._archive, self._process = archive, os.getpid()
         return self._archive, self._cells
 

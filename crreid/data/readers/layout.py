@@ -44,9 +44,8 @@ def open_layout(root: Path, holds: Callable[[set[str]], bool], expected: str) ->
     shallowest = min(place.count("/") for place in matches)
     matches = sorted(place for place in matches if place.count("/") == shallowest)
     if len(matches) > 1:
-        raise InputError(
-            f"{root}: expected {expected} once, but it holds {' and '.join(matches[:2])}; name one of them"
-        )
+        both = " and ".join(matches[:2])
+        raise InputError(f"{root}: expected {expected} once, but it holds {both}; name one of them")
     return FolderSource(root / matches[0]) if root.is_dir() else ZipSource(root, matches[0])
 
 

@@ -37,15 +37,10 @@ CAVIAR_COUNTS = (50, 1_000, 22)  # persons, their images, and persons left out
 
 
 def viper(root: Path, *, split: int = 0) -> ImageTable:
-    """Read VIPeR without decoding an image.
+    """Read one of the ten splits of VIPeR without decoding an image.
 
-    Args:
-        root: The folder that holds `cam_a` and `cam_b`, a parent of it, or the zip as downloaded.
-        split: Which of the ten splits, 0 to 9.
-
-    Returns:
-        Half of the persons with the role train; of the others cam_a (camera 1) is query and cam_b (camera 2) gallery.
-        Rate 1.
+    `root` is the folder that holds `cam_a` and `cam_b`, a parent of it, or the zip as downloaded. Half of the persons
+    have the role train; of the others cam_a (camera 1) is query and cam_b (camera 2) gallery.
     """
     source = open_folders(root, VIPER_FOLDERS, "VIPeR")
     first, second = views = [_one_image_each(source, folder) for folder in VIPER_FOLDERS]
@@ -77,16 +72,11 @@ def _one_image_each(source: FileSource, folder: str) -> dict[int, str]:
 
 
 def caviar(root: Path, *, split: int = 0) -> ImageTable:
-    """Read CAVIAR4REID; only the images' headers are looked at, for their sizes.
+    """Read one of the ten splits of CAVIAR4REID; only the images' headers are looked at, for their sizes.
 
-    Args:
-        root: The folder that holds the images, a parent of it, or the zip as downloaded.
-        split: Which of the ten splits, 0 to 9.
-
-    Returns:
-        Half of the persons with the role train; of the others, images of the low resolution camera are query and those
-        of the other gallery. Camera 1 took images 1 to 10, camera 2 images 11 to 20. Rate 1 everywhere: the
-        images are of low resolution as they are. Sizes differ from image to image and are kept.
+    `root` is the folder that holds the images, a parent of it, or the zip as downloaded. Half of the persons have the
+    role train; of the others, images of the low resolution camera are query and those of the other gallery. Camera 1
+    took images 1 to 10, camera 2 images 11 to 20. Rate 1 everywhere: the images are of low resolution as they are.
     """
     expected = f"the images of CAVIAR4REID, named like {CAVIAR_EXAMPLE}"
     source = open_layout(root, lambda names: any(CAVIAR_NAME.fullmatch(name) for name in names), expected)
