@@ -39,12 +39,6 @@ def verification_loss(head: nn.Module, descriptors: Tensor, identities: Tensor, 
         identities: (N,) integer; y is 1 where they are equal.
         lengths: (N,) integer: how many of its first dimensions an image has. A pair is compared on those that both
             have.
-
-    Example:
-        >>> head = VerificationHead(length=8, hidden=4)
-        >>> descriptors, identities = torch.randn(6, 8), torch.tensor([0, 0, 1, 1, 2, 2])
-        >>> verification_loss(head, descriptors, identities, torch.full((6,), 8)).shape
-        torch.Size([])
     """
     count = len(identities)
     with without_autocast(descriptors):

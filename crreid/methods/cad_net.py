@@ -147,14 +147,7 @@ class _Shown(NamedTuple):
 
 
 class CADNet(Method):
-    """E, G, F and C against D_F and D_I.
-
-    Example:
-        >>> small = CrossResolutionEncoderSettings(backbone="test_resnet")
-        >>> method = CADNetSettings(encoder=small, decoder=ImageDecoderSettings(width=1)).build(identities=5)
-        >>> list(method.players())
-        ['generator', 'feature_discriminator', 'image_discriminator']
-    """
+    """E, G, F and C against D_F and D_I."""
 
     def __init__(self, settings: CADNetSettings, identities: int) -> None:
         """Build the networks for so many training identities, labelled or not."""

@@ -88,11 +88,9 @@ class LRARSettings(MethodSettings):
     def __post_init__(self) -> None:
         if not self.rates or self.rates[0] < 1 or list(self.rates) != sorted(set(self.rates)):
             raise InputError(f"LRAR rates must be ascending numbers of at least 1, e.g. (1, 2, 3, 4), not {self.rates}")
-        if self.varying_length and self.network.feature_length % len(self.rates):
-            raise InputError(
-                f"LRAR cuts feature_length into {len(self.rates)} equal parts; {self.network.feature_length} is no "
-                f"multiple of {len(self.rates)}"
-            )
+        parts, length = len(self.rates), self.network.feature_length
+        if self.varying_length and length % parts:
+            raise InputError(f"LRAR cuts feature_length into {parts} equal parts; {length} is no multiple of {parts}")
         for name in ("verification_weight", "triplet_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"LRAR {name} must be 0 or more, not {getattr(self, name)}")

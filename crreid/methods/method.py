@@ -14,15 +14,10 @@ from crreid.data.pairs import PairBatch
 
 @dataclass(frozen=True, kw_only=True)
 class Player:
-    """Parameters that take steps of their own, against losses of their own.
+    """Parameters that take steps of their own, against losses of their own."""
 
-    Attributes:
-        groups: Parameter groups, each from `parameter_group`.
-        optimizer: `sgd` as the schedule says, or `adam` at the schedule's learning rate times the groups' scales,
-            without weight decay.
-    """
-
-    groups: list[dict[str, Any]]
+    groups: list[dict[str, Any]]  # each from `parameter_group`
+    # as the schedule says, or Adam at its learning rate times the groups' scales, without weight decay
     optimizer: Literal["sgd", "adam"] = "sgd"
 
 

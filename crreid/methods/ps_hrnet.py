@@ -34,20 +34,13 @@ from crreid.models.vdsr import VDSR, VDSRSettings
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityLoss:
-    """L_ID, Eq. 10: cross entropy with label smoothing (Eq. 8, 9) plus batch-hard triplets on Seq1 to Seq5 (Eq. 7).
-
-    Attributes:
-        cross_entropy_weight: lambda_CE in both sources (the release of phase 1 alone uses 1).
-        triplet_weight: lambda_BH, on the sum over the sequences.
-        margin: m in Eq. 7. Release 0.3, paper 0.1.
-        smoothing: epsilon in Eq. 9.
-    """
+    """L_ID, Eq. 10: cross entropy with label smoothing (Eq. 8, 9) plus batch-hard triplets on Seq1 to Seq5 (Eq. 7)."""
 
     tag: ClassVar[str] = "IdentityLoss"
-    cross_entropy_weight: float = 1.15
-    triplet_weight: float = 0.2
-    margin: float = 0.3
-    smoothing: float = 0.1
+    cross_entropy_weight: float = 1.15  # lambda_CE in both sources (the release of phase 1 alone uses 1)
+    triplet_weight: float = 0.2  # lambda_BH, on the sum over the sequences
+    margin: float = 0.3  # m in Eq. 7: release 0.3, paper 0.1
+    smoothing: float = 0.1  # epsilon in Eq. 9
 
     def terms(self, output: HRNetReIDOutput, labels: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms `ce` and `triplet`, scalars, for the output of N images and their labels (N,)."""

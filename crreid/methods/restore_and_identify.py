@@ -28,28 +28,17 @@ from crreid.models.pooled_classifier import PooledClassifierSettings
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreAndIdentifySettings(MethodSettings):
-    """Which network identifies, what stands before it, and the weights of the losses.
-
-    Attributes:
-        network: The classifier.
-        restoration: The module before it; None feeds it the upsampled image.
-        cross_entropy_weight: lambda_CE, on the mean over the classifiers where there are several (PCB's stripes).
-        triplet_weight: lambda_BH; 0 for networks that are known without a metric loss.
-        margin: m in Eq. 7.
-        smoothing: epsilon in Eq. 9.
-        restoration_weight: lambda_SR.
-        restoration_learning_rate_scale: Learning rate of the module in multiples of the schedule's.
-    """
+    """Which network identifies, what stands before it, and the weights of the losses."""
 
     tag: ClassVar[str] = "RestoreAndIdentify"
     network: ClassifierSettings = field(default_factory=PooledClassifierSettings)
-    restoration: RestorationSettings | None = None
-    cross_entropy_weight: float = 1.15
-    triplet_weight: float = 0.2
-    margin: float = 0.3
-    smoothing: float = 0.1
-    restoration_weight: float = 0.5
-    restoration_learning_rate_scale: float = 1.0
+    restoration: RestorationSettings | None = None  # None feeds the network the upsampled image
+    cross_entropy_weight: float = 1.15  # lambda_CE, on the mean over the classifiers where there are several (PCB)
+    triplet_weight: float = 0.2  # lambda_BH; 0 for networks that are known without a metric loss
+    margin: float = 0.3  # m in Eq. 7
+    smoothing: float = 0.1  # epsilon in Eq. 9
+    restoration_weight: float = 0.5  # lambda_SR
+    restoration_learning_rate_scale: float = 1.0  # learning rate of the module in multiples of the schedule's
 
     @property
     def title(self) -> str:

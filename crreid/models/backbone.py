@@ -13,17 +13,11 @@ from torch import nn
 
 
 def create_backbone(name: str, options: tuple[tuple[str, Any], ...] = (), **arguments: Any) -> nn.Module:
-    """Build a backbone; nothing is downloaded.
+    """Build timm's network of a name, to whose builder options and arguments go; nothing is downloaded.
 
-    Args:
-        name: Its name in timm.
-        options: Arguments of timm's builder which make another network of it, as (("layers", (1, 1, 1, 1)),). For an
-            HRNet `width` (channels of the finest branch) and `blocks` (residual blocks per branch and stage) stand for
-            the stages, which timm takes as nested dictionaries.
-        arguments: Further arguments of timm's builder, as `features_only=True`.
-
-    Raises:
-        TypeError: An option that the network does not have.
+    Options make another network of it, as (("layers", (1, 1, 1, 1)),). For an HRNet `width` (channels of the finest
+    branch) and `blocks` (residual blocks per branch and stage) stand for the stages, which timm takes as nested
+    dictionaries. An option that the network does not have raises TypeError.
 
     Example:
         >>> network = create_backbone("hrnet_w18_small", (("width", 8), ("blocks", 1)), features_only=True)

@@ -27,10 +27,8 @@ class ChannelAttention(nn.Module):
     def __init__(self, channels: int, bottleneck: int, *, rectified: bool = False) -> None:
         """Build the two 1x1 convolutions W_D and W_U of Eq. 3, both with bias.
 
-        Args:
-            channels: Channels C of the maps.
-            bottleneck: Channels between W_D and W_U; 4 in the authors' release, C / 4 by the paper's text.
-            rectified: Whether a ReLU follows, here within the same operation.
+        `bottleneck` are the channels between them: 4 in the authors' release, C / 4 by the paper's text. A ReLU that
+        follows is `rectified`, within the same operation.
         """
         super().__init__()
         self.rectified = rectified
@@ -38,14 +36,10 @@ class ChannelAttention(nn.Module):
         self.expand = nn.Conv2d(bottleneck, channels, kernel_size=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Scale the channels and, if `rectified`, set what is negative to 0.
+        """Scale the channels of (N, C, height, width) and, if `rectified`, set what is negative to 0.
 
-        Args:
-            maps: (N, C, height, width), any range.
-
-        Returns:
-            (N, C, height, width) of the dtype and layout of `maps`; not to be changed in place before the backward
-            pass, which needs it.
+        The result has the dtype and layout of `maps`; do not change it in place before the backward pass, which needs
+        it.
         """
         attended: Tensor = _Attention.apply(
             maps, self.reduce.weight, self.reduce.bias, self.expand.weight, self.expand.bias, self.rectified

@@ -36,6 +36,11 @@ def check_setting(settings: Any, name: str, choices: Iterable[str] = ()) -> None
         raise InputError(f"{name} must be at least 1, not {value}")
 
 
+def convolution(channels_in: int, channels_out: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
+    """Return a convolution that keeps the height and width of maps."""
+    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=bias)
+
+
 def shown(name: str, values: Iterable[tuple[str, Any]]) -> str:
     """Return a name and what makes another network of it, e.g. `resnet18 (layers 1-1-1-1, width 16)`."""
     words = [f"{key} {'-'.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in values]
@@ -44,20 +49,13 @@ def shown(name: str, values: Iterable[tuple[str, Any]]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSettings:
-    """Settings of a network on a backbone of timm.
-
-    Attributes:
-        backbone: Its name in timm.
-        backbone_options: What makes another network of it, as (("layers", (1, 1, 1, 1)),), see `create_backbone`.
-        feature_length: Length of the embedding.
-    """
+    """Settings of a network with an embedding on a backbone of timm; see `create_backbone` for its options."""
 
     backbone: str = "resnet50"
     backbone_options: tuple[tuple[str, Any], ...] = ()
     feature_length: int = 512
 
     def __post_init__(self) -> None:
-        """Raise InputError naming the first field that cannot be used."""
         if not timm.is_model(self.backbone):
             raise InputError(f"timm has no backbone {self.backbone!r}; expected e.g. resnet50")
         check_setting(self, "feature_length")
@@ -86,15 +84,10 @@ class ClassifierSettings(BackboneSettings, ABC):
 
 
 class ClassifierOutput(NamedTuple):
-    """What training needs of a batch of N images.
+    """What training needs of a batch of N images."""
 
-    Attributes:
-        features: Embeddings for a metric loss, (N, length), not normalised.
-        logits: Class scores before softmax, (N, identities) each: one, or one per part of the body.
-    """
-
-    features: Tensor
-    logits: tuple[Tensor, ...]
+    features: Tensor  # embeddings for a metric loss, (N, length), not normalised
+    logits: tuple[Tensor, ...]  # class scores before softmax, (N, identities): one, or one per part of the body
 
 
 class Classifier(nn.Module, ABC):
@@ -164,17 +157,12 @@ class RestorationSettings(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class InterpolationSettings(RestorationSettings):
-    """Settings of no restoration.
-
-    Attributes:
-        filter: The filter by which images are upsampled, as Pillow calls it.
-    """
+    """Settings of no restoration; `filter` upsamples the images, as Pillow calls it."""
 
     tag: ClassVar[str] = "InterpolationSettings"
     filter: str = "bicubic"
 
     def __post_init__(self) -> None:
-        """Raise InputError for a filter that does not exist."""
         check_setting(self, "filter", ("nearest", "box", "bilinear", "bicubic", "lanczos"))
 
     @property

@@ -23,17 +23,12 @@ REDUCTIONS = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, kw_only=True)
 class CrossResolutionEncoderSettings:
-    """Shape of the network.
-
-    Attributes:
-        backbone: A ResNet of timm with four residual stages, e.g. `resnet50`, `resnet18`.
-    """
+    """Shape of the network: a ResNet of timm with four residual stages, e.g. `resnet50`, `resnet18`."""
 
     tag: ClassVar[str] = "CrossResolutionEncoderSettings"
     backbone: str = "resnet50"
 
     def __post_init__(self) -> None:
-        """Raise InputError for a backbone that timm does not have."""
         if not timm.is_model(self.backbone):
             raise InputError(f"timm has no backbone {self.backbone!r}; expected a ResNet, e.g. resnet50")
 
@@ -46,17 +41,16 @@ class CrossResolutionEncoder(nn.Module):
     def __init__(self, settings: CrossResolutionEncoderSettings) -> None:
         """Build the network with random weights; an InputError names a backbone without maps of these depths."""
         super().__init__()
-        self.settings = settings
         try:
             self.backbone = timm.create_model(settings.backbone, pretrained=False, features_only=True)
             reductions = tuple(self.backbone.feature_info.reduction())
         except (RuntimeError, AttributeError):  # of networks that have no maps
             reductions = ()
         if reductions != REDUCTIONS:
-            raise InputError(
-                f"backbone {settings.backbone!r} has no maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size; "
-                "expected a ResNet, e.g. resnet50"
+            problem = (
+                "has no maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size; expected a ResNet, e.g. resnet50"
             )
+            raise InputError(f"backbone {settings.backbone!r} {problem}")
         self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

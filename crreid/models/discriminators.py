@@ -39,7 +39,6 @@ class DiscriminatorSettings:
     image_backbone: str | None = "resnet18"
 
     def __post_init__(self) -> None:
-        """Raise InputError naming the first field that cannot be used."""
         if not self.widths or min(self.widths) < 1:
             raise InputError(f"a discriminator's widths must be numbers of channels, at least one, not {self.widths}")
         if self.image_backbone is not None and not timm.is_model(self.image_backbone):
@@ -52,19 +51,15 @@ class DiscriminatorSettings:
     def build_for_images(self) -> nn.Module:
         """Return D_I with random weights: images (N, 3, height, width) to logits (N, 1), or (N, 1, h', w') if strided.
 
-        Raises:
-            InputError: `image_backbone` does not take group normalisation.
+        Raises InputError where `image_backbone` does not take group normalisation.
         """
-        if self.image_backbone is None:
+        name = self.image_backbone
+        if name is None:
             return StridedDiscriminator(3, self.widths, len(self.widths) + 1)
         try:
-            network: nn.Module = timm.create_model(
-                self.image_backbone, pretrained=False, num_classes=1, norm_layer=GroupNorm
-            )
+            network: nn.Module = timm.create_model(name, pretrained=False, num_classes=1, norm_layer=GroupNorm)
         except (TypeError, ValueError) as error:  # another kind of network, or channels that 32 groups do not divide
-            raise InputError(
-                f"image_backbone {self.image_backbone!r} does not take group normalisation; try resnet18"
-            ) from error
+            raise InputError(f"image_backbone {name!r} does not take group normalisation; try resnet18") from error
         return network
 
 

@@ -25,8 +25,7 @@ from crreid.models.backbone import create_backbone
 from crreid.models.common import BackboneSettings, Classifier, check_images, check_setting
 from crreid.numerics import at_least_float32
 
-GRIDS = (4, 2, 2, 1)
-"""Side of the pooling grid of branch 1 (finest) to 4 (coarsest)."""
+GRIDS = (4, 2, 2, 1)  # side of the pooling grid of branch 1 (finest) to 4 (coarsest)
 
 SEQUENCE_LENGTH = 128 * 4**2 + 256 * 2**2 + 512 * 2**2 + 1024 * 1**2
 """Length of Seq(5), 6144: HRNet's widening blocks give each branch these channels, whatever the network's width."""
@@ -34,23 +33,16 @@ SEQUENCE_LENGTH = 128 * 4**2 + 256 * 2**2 + 512 * 2**2 + 1024 * 1**2
 
 @dataclass(frozen=True, kw_only=True)
 class HRNetReIDSettings(BackboneSettings):
-    """Shape of the network; the defaults have 34,414,383 parameters with 751 identities.
-
-    Attributes:
-        backbone: A timm name that begins with `hrnet_`; `hrnet_w18_small` is the quick one.
-        pooling: `both` is Eq. 6; `average` and `maximum` are the other rows of Table V, each alone and unweighted.
-        maximum_weights: lambda_n of Eq. 6, the weight of maximum pooling in branch 1 to 4; used by `both` only.
-        dropout: Probability of dropping an element of l_f before the classifier, in training.
-    """
+    """Shape of the network; the defaults have 34,414,383 parameters with 751 identities."""
 
     tag: ClassVar[str] = "HRNetReIDSettings"
-    backbone: str = "hrnet_w32"
-    pooling: str = "both"
+    backbone: str = "hrnet_w32"  # an HRNet of timm; `hrnet_w18_small` is the quick one
+    pooling: str = "both"  # Eq. 6; `average` and `maximum` are the other rows of Table V, each alone and unweighted
+    # lambda_n of Eq. 6, the weight of maximum pooling in branch 1 to 4; used by `both` only
     maximum_weights: tuple[float, float, float, float] = (0.5, 0.2, 0.2, 0.2)
-    dropout: float = 0.5
+    dropout: float = 0.5  # probability of dropping an element of l_f before the classifier, in training
 
     def __post_init__(self) -> None:
-        """Raise InputError naming the first field that cannot be used."""
         super().__post_init__()
         if not self.backbone.startswith("hrnet_"):
             raise InputError(f"backbone {self.backbone!r} is no HRNet of timm; expected e.g. hrnet_w32")
@@ -60,17 +52,11 @@ class HRNetReIDSettings(BackboneSettings):
 
 
 class HRNetReIDOutput(NamedTuple):
-    """What training needs of a batch of N images.
+    """What training needs of a batch of N images."""
 
-    Attributes:
-        sequences: Seq(1) to Seq(5), each (N, length), not normalised.
-        features: l_f, (N, feature_length), after batch normalisation and before dropout.
-        logits: l_c, (N, identities), before softmax.
-    """
-
-    sequences: tuple[Tensor, ...]
-    features: Tensor
-    logits: Tensor
+    sequences: tuple[Tensor, ...]  # Seq(1) to Seq(5), each (N, length), not normalised
+    features: Tensor  # l_f, (N, feature_length), after batch normalisation and before dropout
+    logits: Tensor  # l_c, (N, identities), before softmax
 
 
 class HRNetReID(Classifier):
@@ -87,12 +73,10 @@ class HRNetReID(Classifier):
     """
 
     def __init__(self, settings: HRNetReIDSettings, identities: int) -> None:
-        """Build the network with random weights for so many training identities; nothing is downloaded."""
         super().__init__()
         self.settings = settings
-        self.backbone = create_backbone(
-            settings.backbone, settings.backbone_options, features_only=True, out_indices=(1, 2, 3, 4)
-        )
+        hands_out = {"features_only": True, "out_indices": (1, 2, 3, 4)}
+        self.backbone = create_backbone(settings.backbone, settings.backbone_options, **hands_out)
         self.add_head(SEQUENCE_LENGTH, settings.feature_length, settings.dropout, identities)
 
     def forward(self, images: Tensor) -> HRNetReIDOutput:

@@ -18,10 +18,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from crreid.models.common import check_setting
+from crreid.models.common import check_setting, convolution
 
-MULTIPLES = (16, 8, 4, 2, 1)
-"""Width of each block in multiples of the last one's."""
+MULTIPLES = (16, 8, 4, 2, 1)  # width of each block in multiples of the last one's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,6 @@ class ImageDecoderSettings:
     add_input: bool = False
 
     def __post_init__(self) -> None:
-        """Raise InputError for a width below 1."""
         check_setting(self, "width")
 
 
@@ -52,24 +50,19 @@ class ImageDecoder(nn.Module):
         self.settings = settings
         *sides, deepest = channels
         widths = [settings.width * multiple for multiple in MULTIPLES]
-        self.blocks = nn.ModuleList(
-            _UpBlock(before, after) for before, after in zip([deepest, *widths[:-1]], widths, strict=True)
-        )
-        self.skips = nn.ModuleList(
-            nn.Conv2d(side, width, kernel_size=1) for side, width in zip(reversed(sides), widths[:-1], strict=True)
-        )
-        self.last = nn.Conv2d(settings.width, 3, kernel_size=3, padding=1)
+        self.blocks = nn.ModuleList(map(_UpBlock, [deepest, *widths[:-1]], widths))
+        pairs = zip(reversed(sides), widths[:-1], strict=True)
+        self.skips = nn.ModuleList(nn.Conv2d(side, width, kernel_size=1) for side, width in pairs)
+        self.last = convolution(settings.width, 3)
         self.to_image = nn.Sequential(nn.BatchNorm2d(settings.width), nn.ReLU(inplace=True), self.last)
         if settings.add_input:
             nn.init.zeros_(self.last.weight)
             nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
-        """Return recovered images (N, 3, height, width).
+        """Return recovered images (N, 3, height, width) from the encoder's five maps, the largest first.
 
-        Args:
-            features: The encoder's five maps, the largest first, each half as high and wide as the one before.
-            images: The encoded images; read only where `add_input` is set.
+        Each map is half as high and wide as the one before; the encoded images are read only where `add_input` is set.
         """
         *sides, x = features
         for block, skip, side in zip(self.blocks, self.skips, reversed(sides), strict=False):
@@ -84,10 +77,8 @@ class _UpBlock(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.enter = nn.Sequential(nn.BatchNorm2d(before), nn.ReLU())
-        self.first = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
-        self.then = nn.Sequential(
-            nn.BatchNorm2d(after), nn.ReLU(inplace=True), nn.Conv2d(after, after, kernel_size=3, padding=1)
-        )
+        self.first = convolution(before, after, bias=False)
+        self.then = nn.Sequential(nn.BatchNorm2d(after), nn.ReLU(inplace=True), convolution(after, after))
         self.shortcut = nn.Conv2d(before, after, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:

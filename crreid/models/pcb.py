@@ -30,19 +30,13 @@ from crreid.numerics import at_least_float32
 
 @dataclass(frozen=True, kw_only=True)
 class PCBSettings(ClassifierSettings):
-    """Shape of the network: a `ClassifierSettings` whose backbone is a ResNet.
-
-    Attributes:
-        stripes: Parts p, from head to foot.
-        feature_length: Length of a stripe's embedding, before its classifier.
-    """
+    """Shape of the network on a ResNet: parts p, from head to foot, and the length of a part's embedding."""
 
     tag: ClassVar[str] = "PCBSettings"
     stripes: int = 6
     feature_length: int = 256
 
     def __post_init__(self) -> None:
-        """Raise InputError naming the first field that cannot be used."""
         super().__post_init__()
         check_setting(self, "stripes")
         if not self.backbone.startswith("resnet"):
@@ -54,16 +48,9 @@ class PCBSettings(ClassifierSettings):
 
 
 class PCB(Classifier):
-    """ResNet without its last downsampling, and per stripe an embedding and a classifier.
-
-    Example:
-        >>> network = PCBSettings(backbone="resnet18", stripes=4).build(identities=5).eval()
-        >>> network.embed(torch.randn(2, 3, 64, 32)).shape  # 4 stripes of 512 channels
-        torch.Size([2, 2048])
-    """
+    """ResNet without its last downsampling, and per stripe an embedding and a classifier."""
 
     def __init__(self, settings: PCBSettings, identities: int) -> None:
-        """Build the network with random weights for so many training identities."""
         super().__init__()
         self.settings = settings
         self.backbone = create_backbone(settings.backbone, settings.backbone_options, num_classes=0, global_pool="")
@@ -71,7 +58,10 @@ class PCB(Classifier):
             if isinstance(module, nn.Conv2d):
                 module.stride = (1, 1)
         channels, length = self.backbone.num_features, settings.feature_length
-        self.reductions = nn.ModuleList(_reduction(channels, length) for _ in range(settings.stripes))
+        self.reductions = nn.ModuleList(
+            nn.Sequential(nn.Linear(channels, length), nn.BatchNorm1d(length), nn.ReLU(inplace=True))
+            for _ in range(settings.stripes)
+        )
         classifiers = (start_classifier(nn.Linear(length, identities)) for _ in range(settings.stripes))
         self.classifiers = nn.ModuleList(classifiers)
 
@@ -91,12 +81,6 @@ class PCB(Classifier):
         check_images("PCB", images)
         maps = self.backbone(images)
         if maps.shape[2] < self.settings.stripes:
-            raise InputError(
-                f"images of {images.shape[2]} x {images.shape[3]} pixels are too small for PCB: the last map has "
-                f"{maps.shape[2]} rows for {self.settings.stripes} stripes"
-            )
+            problem = f"the last map has {maps.shape[2]} rows for {self.settings.stripes} stripes"
+            raise InputError(f"images of {images.shape[2]} x {images.shape[3]} pixels are too small for PCB: {problem}")
         return nn.functional.adaptive_avg_pool2d(maps, (self.settings.stripes, 1)).squeeze(3)
-
-
-def _reduction(channels: int, length: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(channels, length), nn.BatchNorm1d(length), nn.ReLU(inplace=True))

@@ -32,11 +32,7 @@ TITLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PooledClassifierSettings(ClassifierSettings):
-    """Shape of the network: a `ClassifierSettings` whose backbone may be any of timm's.
-
-    Attributes:
-        dropout: Probability of dropping an element of the embedding before the classifier, in training.
-    """
+    """Shape of the network on any backbone of timm; `dropout` drops elements of the embedding in training."""
 
     tag: ClassVar[str] = "PooledClassifierSettings"
     dropout: float = 0.5
@@ -54,17 +50,9 @@ class PooledClassifierSettings(ClassifierSettings):
 
 
 class PooledClassifier(Classifier):
-    """Backbone, average, embedding, classifier.
-
-    Example:
-        >>> import torch
-        >>> network = PooledClassifierSettings(backbone="test_resnet", feature_length=64).build(identities=5).eval()
-        >>> network.embed(torch.randn(2, 3, 64, 32)).shape
-        torch.Size([2, 64])
-    """
+    """Backbone, average, embedding, classifier."""
 
     def __init__(self, settings: PooledClassifierSettings, identities: int) -> None:
-        """Build the network with random weights for so many training identities."""
         super().__init__()
         self.settings = settings
         self.backbone = create_backbone(settings.backbone, settings.backbone_options, num_classes=0)

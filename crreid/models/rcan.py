@@ -16,27 +16,19 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from crreid.models.channel_attention import ChannelAttention
-from crreid.models.common import RestorationSettings, check_images
+from crreid.models.common import RestorationSettings, check_images, convolution
 
 
 @dataclass(frozen=True, kw_only=True)
 class RCANSettings(RestorationSettings):
-    """Shape of the network; the defaults are the paper's body, at full size.
-
-    Attributes:
-        groups: Residual groups G.
-        blocks: Residual blocks B in a group.
-        width: Channels C.
-        attention_channels: Bottleneck of the channel attention: C / 16 in the paper.
-        scale: Side of the pixel blocks that are packed into channels.
-    """
+    """Shape of the network; the defaults are the paper's body, at full size."""
 
     tag: ClassVar[str] = "RCANSettings"
-    groups: int = 10
-    blocks: int = 20
-    width: int = 64
-    attention_channels: int = 4
-    scale: int = 1
+    groups: int = 10  # residual groups G
+    blocks: int = 20  # residual blocks B in a group
+    width: int = 64  # channels C
+    attention_channels: int = 4  # bottleneck of the channel attention: C / 16 in the paper
+    scale: int = 1  # side of the pixel blocks that are packed into channels
 
     def build(self) -> RCAN:
         """Return the network with random weights."""
@@ -47,14 +39,13 @@ class RCAN(nn.Module):
     """Image in, restored image of the same size out; height and width are multiples of `scale`."""
 
     def __init__(self, settings: RCANSettings) -> None:
-        """Build head, groups and tail with random weights."""
         super().__init__()
         self.settings = settings
         width, packed = settings.width, 3 * settings.scale**2
-        self.head = nn.Sequential(nn.PixelUnshuffle(settings.scale), _convolution(packed, width))
+        self.head = nn.Sequential(nn.PixelUnshuffle(settings.scale), convolution(packed, width))
         groups = [_Residual(*_group(settings)) for _ in range(settings.groups)]  # short skips
-        self.body = _Residual(*groups, _convolution(width, width))  # long skip
-        self.tail = nn.Sequential(_convolution(width, packed), nn.PixelShuffle(settings.scale))
+        self.body = _Residual(*groups, convolution(width, width))  # long skip
+        self.tail = nn.Sequential(convolution(width, packed), nn.PixelShuffle(settings.scale))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return restored images (N, 3, height, width)."""
@@ -78,17 +69,8 @@ class _Residual(nn.Module):
 def _group(settings: RCANSettings) -> list[nn.Module]:
     """Return B residual blocks and a convolution."""
     width = settings.width
-    blocks = [
-        _Residual(
-            _convolution(width, width),
-            nn.ReLU(inplace=True),
-            _convolution(width, width),
-            ChannelAttention(width, settings.attention_channels),
-        )
-        for _ in range(settings.blocks)
-    ]
-    return [*blocks, _convolution(width, width)]
-
-
-def _convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+    layers = list[nn.Module]()
+    for _ in range(settings.blocks):
+        convolutions = convolution(width, width), nn.ReLU(inplace=True), convolution(width, width)
+        layers.append(_Residual(*convolutions, ChannelAttention(width, settings.attention_channels)))
+    return [*layers, convolution(width, width)]

@@ -10,9 +10,8 @@ residual network comes from timm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import timm.models.resnet
 import torch
@@ -30,32 +29,27 @@ network that they join; with 0, masks of 0.5, a short progressive training ended
 
 @dataclass(frozen=True, kw_only=True)
 class ResolutionMaskSettings:
-    """How masks start.
+    """How masks start: the standard deviation of the distribution that M is drawn from.
 
-    Attributes:
-        initial_deviation: Standard deviation of the distribution that M is drawn from. The larger it is, the less alike
-            are the maps of one image at two levels before anything is learnt; short trainings do not make up for 1.
+    The larger it is, the less alike are the maps of one image at two levels before anything is learnt; short trainings
+    do not make up for 1.
     """
 
     tag: ClassVar[str] = "ResolutionMaskSettings"
     initial_deviation: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise InputError for a negative deviation."""
         if self.initial_deviation < 0:
             raise InputError(f"initial_deviation of masks must be 0 or more, not {self.initial_deviation}")
 
 
 class ResolutionMask(nn.Module):
-    """The masks of all levels at one position.
+    """The masks of all levels at one position: `raw` is M, (levels, channels) float, before the sigmoid.
 
-    Attributes:
-        raw: M, (levels, channels) float, before the sigmoid.
-        applied: Whether maps are scaled at all; a mask whose turn has not come is not there.
+    A mask whose turn has not come is not `applied`.
     """
 
     def __init__(self, levels: int, channels: int, deviation: float) -> None:
-        """Draw the values from torch's global generator."""
         super().__init__()
         self.raw = nn.Parameter(torch.empty(levels, channels).normal_(INITIAL_MEAN, deviation))
         self.applied = True
@@ -72,9 +66,7 @@ class ResolutionMasks(nn.Module):
     """Masks after every block of a residual network, which is not part of this module: its weights have their names.
 
     Freshly built, and after weights were loaded, all masks are applied and all learn; `set_epoch` takes them in turn.
-
-    Attributes:
-        positions: Names of timm's blocks that masks follow, from the input to the output, e.g. `layer1.0`.
+    `positions` are the names of timm's blocks that masks follow, from the input to the output, e.g. `layer1.0`.
 
     Example:
         >>> backbone = timm.create_model("test_resnet", num_classes=0)
@@ -83,14 +75,14 @@ class ResolutionMasks(nn.Module):
         torch.Size([2, 96])
     """
 
+    masks: Any  # a ModuleList of ResolutionMask
+
     def __init__(self, settings: ResolutionMaskSettings, backbone: nn.Module, levels: int) -> None:
         """Draw masks for so many resolution levels. Raises InputError where the network is no ResNet of timm."""
         super().__init__()
         if not isinstance(backbone, timm.models.resnet.ResNet):
-            raise InputError(
-                f"masks follow the blocks of a ResNet of timm, e.g. resnet50, not of {type(backbone).__name__}"
-            )
-        self.settings, self.levels = settings, levels
+            name = type(backbone).__name__
+            raise InputError(f"masks follow the blocks of a ResNet of timm, e.g. resnet50, not of {name}")
         channels: dict[Any, Any] = {info["module"]: info["num_chs"] for info in backbone.feature_info}
         self.positions = tuple(f"{stage}.{i}" for stage in STAGES for i in range(len(getattr(backbone, stage))))
         self.masks = nn.ModuleList(
@@ -112,18 +104,15 @@ class ResolutionMasks(nn.Module):
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """Train progressively (Algorithm 1): masks nearer the output are frozen, those nearer the input are absent."""
         active = positions_in_training(len(self.positions), epoch, epochs)
-        for number, mask in enumerate(self._each()):
+        for number, mask in enumerate(self.masks):
             mask.applied = number >= active.start
             mask.raw.requires_grad_(number in active)
 
     @torch.no_grad()
     def values(self) -> dict[str, Tensor]:
         """Return Sigmoid(M) by position in order: (levels, channels) float32 in (0, 1), on the CPU."""
-        masks = [mask.raw.float().sigmoid().cpu() for mask in self._each()]
+        masks = [mask.raw.float().sigmoid().cpu() for mask in self.masks]
         return dict(zip(self.positions, masks, strict=True))
-
-    def _each(self) -> Iterator[ResolutionMask]:
-        return cast("Iterator[ResolutionMask]", iter(self.masks))
 
 
 def positions_in_training(positions: int, epoch: int, epochs: int) -> range:

@@ -17,20 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from crreid.errors import InputError
-from crreid.models.common import RestorationSettings, check_images, check_setting
+from crreid.models.common import RestorationSettings, check_images, check_setting, convolution
 
-KERNELS = (9, 5, 5)
-"""Sides of the three convolutions."""
+KERNELS = (9, 5, 5)  # sides of the three convolutions
 
 
 @dataclass(frozen=True, kw_only=True)
 class SRCNNSettings(RestorationSettings):
-    """Shape of the network; the defaults have 69,251 parameters.
+    """Shape of the network: maps after the first and second convolution; the defaults have 69,251 parameters.
 
-    Attributes:
-        widths: Maps after the first and the second.
-        initialisation: `random` as torch draws it; `identity` then lets six maps carry the image unchanged, its
-            positive and its negative part, and the last convolution take nothing else.
+    `initialisation` is `random` as torch draws it; `identity` then lets six maps carry the image unchanged, its
+    positive and its negative part, and the last convolution take nothing else.
     """
 
     tag: ClassVar[str] = "SRCNNSettings"
@@ -38,7 +35,6 @@ class SRCNNSettings(RestorationSettings):
     initialisation: str = "random"
 
     def __post_init__(self) -> None:
-        """Raise InputError naming a field out of range."""
         check_setting(self, "initialisation", ("random", "identity"))
         least = 6 if self.initialisation == "identity" else 1
         if len(self.widths) != 2 or min(self.widths) < least:
@@ -53,13 +49,11 @@ class SRCNN(nn.Module):
     """Patch extraction, non-linear mapping, reconstruction."""
 
     def __init__(self, settings: SRCNNSettings) -> None:
-        """Build the three layers with random weights."""
         super().__init__()
-        self.settings = settings
         wide, narrow = settings.widths
-        self.extraction = _convolution(3, wide, KERNELS[0])
-        self.mapping = _convolution(wide, narrow, KERNELS[1])
-        self.reconstruction = _convolution(narrow, 3, KERNELS[2])
+        self.extraction = convolution(3, wide, KERNELS[0])
+        self.mapping = convolution(wide, narrow, KERNELS[1])
+        self.reconstruction = convolution(narrow, 3, KERNELS[2])
         if settings.initialisation == "identity":
             self._start_at_identity()
 
@@ -80,7 +74,3 @@ class SRCNN(nn.Module):
             layer.weight[:outputs] = 0
             layer.weight[:outputs, :inputs, middle, middle] = weights
             layer.bias[:outputs] = 0
-
-
-def _convolution(channels_in: int, channels_out: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)

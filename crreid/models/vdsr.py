@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.channel_attention import ChannelAttention
-from crreid.models.common import RestorationSettings, check_images, check_setting
+from crreid.models.common import RestorationSettings, check_images, check_setting, convolution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,6 @@ class VDSRSettings(RestorationSettings):
     initialisation: str = "release"
 
     def __post_init__(self) -> None:
-        """Raise InputError naming a field out of range."""
         super().__post_init__()
         check_setting(self, "initialisation", ("release", "identity"))
         if self.depth < 2:
@@ -63,22 +62,21 @@ class VDSRSettings(RestorationSettings):
 
 
 class VDSR(nn.Module):
-    """Image in, restored image of the same size out.
-
-    Example:
-        >>> import torch
-        >>> VDSR(VDSRSettings(depth=3, width=8))(torch.randn(2, 3, 64, 32)).shape
-        torch.Size([2, 3, 64, 32])
-    """
+    """Image in, restored image of the same size out."""
 
     def __init__(self, settings: VDSRSettings) -> None:
-        """Build the chain with random weights."""
         super().__init__()
-        self.settings = settings
-        self.first = nn.Sequential(_convolution(3, settings.width), nn.ReLU(inplace=True))
+        self.first = nn.Sequential(convolution(3, settings.width, bias=False), nn.ReLU(inplace=True))
         self.middle = nn.Sequential(*[_middle_layer(settings) for _ in range(settings.depth - 2)])
-        self.last = _convolution(settings.width, 3)
-        self._initialise()
+        self.last = convolution(settings.width, 3, bias=False)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                variance = 2 / (module.kernel_size[0] * module.kernel_size[1] * module.out_channels)
+                nn.init.normal_(module.weight, std=math.sqrt(variance))
+            if isinstance(module, ChannelAttention) and settings.initialisation == "identity":
+                nn.init.constant_(module.expand.bias, 4.0)  # type: ignore[arg-type]
+        if settings.initialisation == "identity":
+            nn.init.zeros_(self.last.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return restored images (N, 3, height, width); float32 under autocast when the input is."""
@@ -86,24 +84,9 @@ class VDSR(nn.Module):
         missing: Tensor = self.last(self.middle(self.first(images)))
         return images + missing
 
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                variance = 2 / (module.kernel_size[0] * module.kernel_size[1] * module.out_channels)
-                nn.init.normal_(module.weight, std=math.sqrt(variance))
-        if self.settings.initialisation == "identity":
-            nn.init.zeros_(self.last.weight)
-            for module in self.modules():
-                if isinstance(module, ChannelAttention) and module.expand.bias is not None:
-                    nn.init.constant_(module.expand.bias, 4.0)
-
-
-def _convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False)
-
 
 def _middle_layer(settings: VDSRSettings) -> nn.Sequential:
-    convolution = _convolution(settings.width, settings.width)
+    layer = convolution(settings.width, settings.width, bias=False)
     if settings.attention_channels is None:
-        return nn.Sequential(convolution, nn.ReLU(inplace=True))
-    return nn.Sequential(convolution, ChannelAttention(settings.width, settings.attention_channels, rectified=True))
+        return nn.Sequential(layer, nn.ReLU(inplace=True))
+    return nn.Sequential(layer, ChannelAttention(settings.width, settings.attention_channels, rectified=True))

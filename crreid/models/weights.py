@@ -22,30 +22,21 @@ from crreid.files import write_atomically
 PREFIXES = ("module.", "model.", "network.", "encoder.", "backbone.")
 """Prefixes of wrappers, and of this package's methods; removed where only that makes a tensor's name known."""
 
-CONTAINERS = ("state_dict", "model")
-"""Keys under which training scripts keep the tensors."""
-
-COUNTER = "num_batches_tracked"
-"""Batch normalisation's step counter, which many files leave out; it changes nothing at momentum 0.1."""
-
+CONTAINERS = ("state_dict", "model")  # keys under which training scripts keep the tensors
+COUNTER = "num_batches_tracked"  # of batch normalisation; many files lack it, it changes nothing at momentum 0.1
 KINDS = (".safetensors", ".pth", ".pt", ".bin")
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: str, complete: bool = False) -> str:
-    """Fill a module from named tensors; on an error the module is left as it was.
+    """Fill a module from named tensors; return a sentence on what was loaded, missing, unused or of another shape.
 
-    Args:
-        module: The module; names decide, PREFIXES of the given names do not matter.
-        tensors: Tensors by name; those of a whole network fill its backbone, too.
-        origin: Where they come from, for messages.
-        complete: Refuse if any tensor is missing or of another shape. Else some may be missing, and classifiers, which
-            depend on the identities of the training set, of another shape.
-
-    Returns:
-        A sentence that says how many tensors were loaded, and which were missing, unused or of another shape.
+    Names decide, without PREFIXES; the tensors of a whole network fill its backbone, too. `origin` says in messages
+    where they come from. If `complete`, none may be missing or of another shape; else some may be missing, and
+    classifiers, which depend on the identities of the training set, of another shape.
 
     Raises:
-        InputError: They fill less than half of the module, disagree in a shape, or are not finite.
+        InputError: They fill less than half of the module, disagree in a shape, or are not finite; the module is left
+            as it was.
     """
     expected = module.state_dict()
     found, unused = _by_expected_name(tensors, expected, origin)
@@ -73,14 +64,10 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: str
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Return all tensors of a file by name, on the CPU.
+    """Return all tensors of a file by name, on the CPU; InputError for a file that holds something else.
 
     The file is `.safetensors`, or PyTorch's `.pth`, `.pt` or `.bin` with the tensors at the top or below CONTAINERS.
-
-    Raises:
-        InputError: The file is absent, damaged, of another kind, or holds something else than tensors.
     """
-    file = Path(file)
     if not file.is_file():
         raise InputError(f"{file}: no such file; expected weights as {', '.join(KINDS)}")
     if file.suffix not in KINDS:
@@ -114,10 +101,7 @@ def load_timm_backbone(name: str) -> dict[str, Tensor]:
     """Fetch timm's pretrained weights by name from the Hugging Face hub, or from its cache on this machine.
 
     The name is with or without a recipe, `hrnet_w32` or `hrnet_w32.ms_in1k`; tensors have the names of timm's
-    `features_only` model.
-
-    Raises:
-        InputError: timm has no such model or weights, or they cannot be fetched (offline after half a minute).
+    `features_only` model. Raises InputError where they cannot be had (offline after half a minute).
     """
     if not timm.is_model(name):
         raise InputError(f"{name}: timm has no such model")
@@ -133,7 +117,7 @@ def load_timm_backbone(name: str) -> dict[str, Tensor]:
 def digest_of_file(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits. Raises InputError where it cannot be read."""
     try:
-        with Path(path).open("rb") as stream:
+        with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -33,12 +33,10 @@ class TrainingDiverged(InputError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingLog:
-    """How a training went.
+    """How a training went, by epoch: epoch, learning_rate, mean of every loss term, total, pairs_per_second, seconds.
 
-    Attributes:
-        epochs: One line per epoch: epoch, learning_rate, the mean of every loss term, total, pairs_per_second, seconds.
-        stretches: One entry for each process that trained some of the epochs: what `origin` said there, and how many
-            `epochs` in how many `seconds`.
+    `stretches` has an entry for each process that trained some of the epochs: what `origin` said there, and how many
+    `epochs` in how many `seconds`.
     """
 
     epochs: pd.DataFrame
@@ -134,14 +132,12 @@ def _train_epoch(method: Method, loader: PairLoader, step: TrainingStep, steps: 
     history = torch.zeros(0)
     for number, batch in enumerate(loader):
         losses = step(batch)
-        on_cpu = losses.device.type == "cpu"
-        if on_cpu:
+        if losses.device.type == "cpu":  # to look at a loss would make the CPU wait for a GPU
             losses = averaged(losses)  # so that all processes stop where one diverges
+            _check_finite(losses[None], step.names, clock.epoch, number)
         if number == 0:
             history = torch.zeros(steps, len(losses), device=losses.device)
         history[number] = losses
-        if on_cpu:  # to look at a loss makes the CPU wait for the GPU
-            _check_finite(history[number : number + 1], step.names, clock.epoch, number)
         clock.step(number, step.names, losses)
     history = averaged(history)
     _check_finite(history, step.names, clock.epoch, 0)
