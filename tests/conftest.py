@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,12 @@ def make_table(
 def table() -> ImageTable:
     """4 training and 3 test identities, 3 cameras, 2 images each, 2 distractors, 1 junk box."""
     return make_table()
+
+
+@pytest.fixture(scope="session")
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where decoded images of the built-in data lie, for all tests."""
+    return tmp_path_factory.mktemp("pixels")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +14,6 @@ from PIL import Image
 from crreid import cli
 from crreid.cli import main
 from crreid.data.datasets import DATASETS
-from crreid.errors import InputError, did_you_mean
 from crreid.profiles import PROFILE_NAMES
 from crreid.rows import ITEMS
 
@@ -43,11 +41,6 @@ def market(tmp_path):
                     pixels = generator.integers(0, 256, (128, 64, 3), dtype=np.uint8)
                     Image.fromarray(pixels).save(tmp_path / folder / name)
     return tmp_path
-
-
-def test_describe_built_in_data(capsys):
-    main(["data", "describe", "synthetic"])
-    assert "train" in capsys.readouterr().out
 
 
 def test_describe_and_mlr_of_market(market, tmp_path, capsys):
@@ -115,11 +108,6 @@ def test_names_that_help_knows_by_heart_are_those_that_there_are():
     assert set(cli._notebooks()) == set(ITEMS)
 
 
-def test_version(capsys):
-    main(["--version"])
-    assert capsys.readouterr().out == f"crreid {version('crreid')}\n"
-
-
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["stdy"], ["study", "tabel2"], ["run", "--sed"]])
 def test_help_and_typos_import_nothing_heavy(arguments):
     code = f"""
@@ -140,21 +128,6 @@ def test_interruption_is_one_line():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
     assert done.stderr == "crreid: interrupted; the next call continues where this one stopped\n"
-
-
-def test_the_module_is_the_command():
-    done = subprocess.run([sys.executable, "-m", "crreid", "data", "describe", "x"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("crreid: ")
-
-
-def test_list_runs_nothing(tmp_path, capsys):
-    for command in ("run", "study"):
-        main([command, "table2_loss_ablation", "--list", "--profile", "smoke", "--results-dir", str(tmp_path)])
-        output = capsys.readouterr().out
-        assert output.count("missing") == 5
-        assert "4 runs, 0 recorded, 4 missing" in output
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_run_leaves_records_and_counts_what_it_did(tmp_path, capsys):
@@ -186,13 +159,6 @@ def test_paths_become_absolute_for_notebooks(tmp_path, monkeypatch):
     assert weights("resnet50=w.pth, timm") == f"resnet50={tmp_path / 'w.pth'},timm"
     assert weights("lpips=a.pth") == f"lpips={tmp_path / 'a.pth'}"
     assert cli._parameters(cli.Choice(data_root="set.zip"))["data_root"] == str(Path(tmp_path) / "set.zip")
-
-
-def test_unknown_names_are_answered_with_the_nearest():
-    assert did_you_mean("b", ["a"]) == "; expected one of a"
-    assert did_you_mean("tabel2", ["table5_pooling", "table2_loss"]).endswith("; did you mean 'table2_loss'?")
-    assert did_you_mean("x", []) == "; expected one of "
-    assert issubclass(InputError, ValueError)
 
 
 def test_training_and_benchmark_need_no_packages_of_notebooks():

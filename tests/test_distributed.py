@@ -8,41 +8,38 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 import torch
 from filelock import FileLock
+from oracles import equal, triplet_by_loops
 from timm.layers import BatchNormAct2d
 from torch import Tensor, distributed, nn
 
 from crreid import runs
 from crreid.bench.cost import random_batch
-from crreid.data.pairs import Augmentation, PairBatch, PairDataset
-from crreid.data.pixels import PixelCache
-from crreid.data.table import ImageTable
+from crreid.data.pairs import PairBatch
 from crreid.distributed import (
-    PATIENCE_SECONDS,
     Processes,
     averaged,
     gathered,
     of_first,
     process_group,
     processes,
-    wait_for_first_to_fail,
 )
 from crreid.errors import InputError
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.lrar import LRARSettings
-from crreid.methods.method import Method, Player, parameter_group
+from crreid.methods.method import Method
 from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
@@ -113,16 +110,6 @@ def assert_close(name: str, found: Tensor, expected: Tensor, **tolerances: float
 # what is gathered, and the statistics of batch normalisation
 
 
-def by_loops(embeddings: Tensor, identities: Tensor, margin: float) -> float:
-    points, names = embeddings.tolist(), identities.tolist()
-    total = 0.0
-    for anchor, name in zip(points, names, strict=True):
-        positives = [math.dist(anchor, p) for p, other in zip(points, names, strict=True) if other == name]
-        negatives = [math.dist(anchor, p) for p, other in zip(points, names, strict=True) if other != name]
-        total += max(0.0, margin + max(positives) - min(negatives))
-    return total / len(points)
-
-
 def triplet_of(embeddings: Tensor, identities: Tensor, margin: float) -> tuple[float, Tensor]:
     """Loss and gradient of this process's share."""
     with process_group("cpu"):
@@ -139,7 +126,9 @@ def test_triplet_is_that_of_the_whole_batch(count: int, margin: float) -> None:
     shares = together(count, triplet_of, embeddings, identities, margin)
     whole = embeddings.clone().requires_grad_()
     batch_hard_triplet(whole, identities, margin).backward()
-    assert np.mean([loss for loss, _ in shares]) == pytest.approx(by_loops(embeddings, identities, margin), rel=1e-12)
+    assert np.mean([loss for loss, _ in shares]) == pytest.approx(
+        triplet_by_loops(embeddings, identities, margin), rel=1e-12
+    )
     # a process differentiates its own mean; DistributedDataParallel takes the mean over processes
     found = torch.cat([gradient for _, gradient in shares]) / count
     torch.testing.assert_close(found, whole.grad, rtol=1e-12, atol=1e-15)
@@ -257,38 +246,15 @@ SCHEDULE = Schedule(
 )
 
 
-class Tiny(Method):
-    """A convolution, batch normalisation and, if wanted, dropout."""
+class Tiny(tiny.Tiny):
+    """Without dropout unless wanted, and with a loss that compares images of all processes."""
 
-    def __init__(self, dropout: float = 0.0) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.network = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
-        )
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(32, 8))
-        self.steps = 0
+    def __init__(self, dropout: float = 0.0, **options: Any) -> None:
+        super().__init__(dropout=dropout, identities=8, **options)
 
-    def players(self) -> dict[str, Player]:
-        return {"network": Player(groups=[parameter_group(self)])}
-
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        self.steps += 1
+    def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
         features = self.network(batch.low)
-        cross_entropy = nn.functional.cross_entropy(self.head(features), batch.labels)
-        return {"ce": cross_entropy, "triplet": batch_hard_triplet(features, batch.labels)}
-
-    def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        return self.network(images)
-
-
-class Interrupted(Tiny):
-    """Stopped in the second epoch."""
-
-    def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
-        if self.steps == 6:
-            raise KeyboardInterrupt
-        return super().losses(batch, player)
+        return super().losses(batch, player) | {"triplet": batch_hard_triplet(features, batch.labels)}
 
 
 class DivergesInOne(Tiny):
@@ -308,40 +274,14 @@ class FailsInOne(Tiny):
         return super().losses(batch, player)
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Noise around a grey of each identity's own."""
-
-    location: str = "noise"
-
-    def read(self, path: str) -> np.ndarray:
-        grey = 30 * int(path.partition("_")[0])
-        noise = np.random.default_rng(list(path.encode())).normal(grey, 40, (16, 8, 3))
-        return np.clip(noise, 0, 255).astype(np.uint8)
-
-    def content(self, paths: Any) -> str:
-        return "noise"
-
-
 def trained_in(folder: Path, method: Method, schedule: Schedule = SCHEDULE, *, apart: bool = False) -> dict[str, Any]:
     """Weights, log, files and progress of a training of 4 batches an epoch; processes share a folder or stay apart."""
-    rows = [(f"{identity}_{image}.png", identity, image, "train", 2) for identity in range(8) for image in range(4)]
-    columns = ["path", "identity", "camera", "role", "rate"]
-    table = ImageTable(name="noise", rows=pd.DataFrame(rows, columns=columns), source=Pictures())
-    pixels = PixelCache(table, folder.parent / "pixels")
-    dataset, lines = PairDataset(table, pixels, (16, 8), Augmentation(padding=1), seed=0), list[str]()
+    dataset, lines = tiny.pictures(8, folder.parent / "pixels"), list[str]()
     with process_group("cpu") as mine:
         place = folder / str(mine.rank) if apart else folder
         log = train(method, dataset, schedule, seed=0, device=CPU, folder=place, report=lines.append).epochs
     files = sorted(file.name for file in place.iterdir()) if place.exists() else []
-    return {"weights": method.state_dict(), "log": log.drop(columns=TIMINGS), "files": files, "lines": lines}
-
-
-TIMINGS = ["seconds", "pairs_per_second"]
-
-
-def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    return {"weights": method.state_dict(), "log": log.drop(columns=tiny.TIMINGS), "files": files, "lines": lines}
 
 
 def test_two_processes_train_what_one_does_and_only_the_first_writes(tmp_path: Path) -> None:
@@ -361,7 +301,7 @@ def test_two_processes_train_what_one_does_and_only_the_first_writes(tmp_path: P
 
 def test_a_training_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
     whole, _ = together(2, trained_in, tmp_path / "whole", Tiny(dropout=0.3))
-    stopped = together(2, trained_in, tmp_path / "run", Interrupted(dropout=0.3))
+    stopped = together(2, trained_in, tmp_path / "run", Tiny(dropout=0.3, stop=6))
     assert [type(outcome) for outcome in stopped] == [KeyboardInterrupt, KeyboardInterrupt]
     first, second = together(2, trained_in, tmp_path / "run", Tiny(dropout=0.3))
     assert first["lines"][1] == "resumed after epoch 1 of 2"
@@ -461,33 +401,6 @@ def test_without_torchrun_there_is_no_group(monkeypatch: pytest.MonkeyPatch) -> 
     assert gathered(rows) is rows
     assert averaged(rows) is rows
     assert of_first(lambda: 5) == 5
-
-
-@pytest.mark.parametrize(
-    ("device", "message"),
-    [
-        ("cuda", "more processes than GPUs, 1; start one process per GPU, or choose the device cpu"),
-        ("cuda:0", "each process takes a GPU of its own; with several, device must be cuda, not 'cuda:0'"),
-    ],
-)
-def test_every_process_has_a_gpu_of_its_own(device: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(InputError) as refused, process_group(device):
-        pass
-    assert str(refused.value) == message
-    assert not distributed.is_initialized()
-
-
-def test_the_first_process_speaks_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses = list[float]()
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    for rank in ("0", "3"):
-        monkeypatch.setenv("RANK", rank)
-        wait_for_first_to_fail()
-    assert pauses == [PATIENCE_SECONDS]
 
 
 def torchrun(count: int, results: Path) -> subprocess.CompletedProcess[str]:

@@ -6,14 +6,12 @@ import pytest
 from crreid.data.pairs import Augmentation
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
-from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
-from crreid.methods.ps_hrnet import HRNetReIDHighSettings, IdentityLoss
-from crreid.models.hrnet_reid import HRNetReIDSettings
-from crreid.models.vdsr import VDSRSettings
+from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.profiles import PROFILE_NAMES, Profile, RestorationModules, profile_settings
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Run
-from crreid.settings import described
+from crreid.settings import described, leaves
 from crreid.starting_weights import StartingWeights
 from crreid.training.schedule import Schedule
 
@@ -26,17 +24,9 @@ def full_run(profile: str = "paper", dataset: str = "mlr-market-1501") -> Run:
     ]
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted names and leaves of nested dictionaries."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    parts = [flat(inner, f"{prefix}.{name}".lstrip(".")) for name, inner in value.items()]
-    return {name: leaf for part in parts for name, leaf in part.items()}
-
-
 def changes(before: Run, after: Run) -> dict[str, Any]:
     """Settings of `after` that are not those of `before`, by dotted name."""
-    old, new = flat(described(before)), flat(described(after))
+    old, new = leaves(described(before)), leaves(described(after))
     assert old.keys() == new.keys()
     return {name: new[name] for name in new if new[name] != old[name]}
 
@@ -44,12 +34,9 @@ def changes(before: Run, after: Run) -> dict[str, Any]:
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_paper_has_the_defaults_of_every_setting(dataset: str) -> None:
     profile = profile_settings("paper", dataset)
-    assert profile.schedule == Schedule()
-    assert profile.size == (256, 128)
-    assert profile.augmentation == Augmentation()
-    assert profile.network == HRNetReIDSettings()
-    assert profile.restoration == VDSRSettings()
-    assert (profile.identity, profile.members) == (IdentityLoss(), PAPER_MEMBERS)
+    run = full_run(dataset=dataset)
+    assert run.method == PSHRNetSettings()
+    assert (run.schedule, run.size, run.augmentation) == (Schedule(), (256, 128), Augmentation())
     assert (profile.data.train_identities, profile.data.test_identities) == (None, None)
     # more tests than the paper's change no number of its own test
     assert replace(profile.evaluation, query_rates=()) == EvaluationSettings()

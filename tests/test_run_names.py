@@ -118,13 +118,3 @@ def test_neither_the_order_of_settings_nor_a_new_one_renames_a_run() -> None:
 def test_a_rate_is_the_same_as_whole_number_and_as_float() -> None:
     with_mlr = [replace(DEFAULT, data=DataSettings(mlr=MLRSettings(rates=rates))) for rates in ((2, 4), (2.0, 4.0))]
     assert with_mlr[0].digest == with_mlr[1].digest
-
-
-def test_description_is_plain_json_and_complete() -> None:
-    described = plain_settings.described(DEFAULT)
-    assert json.loads(json.dumps(described)) == described
-    assert described["type"] == "Run"
-    assert described["method"]["restoration"]["depth"] == 20
-    assert described["method"]["members"] == ["seq1", "seq4", "seq5", "logits"]
-    assert described["teacher"]["method"]["type"] == "HRNetReIDHigh"
-    assert described["schedule"]["momentum"] == 0.9  # also what is at its default

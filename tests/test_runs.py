@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
+from oracles import equal
 from torch import Tensor
+from workspaces import open_workspace
 
 from crreid import runs
 from crreid.data.pairs import PairBatch
@@ -31,20 +33,6 @@ from crreid.training import loop
 ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
 FULL, TEACHER = ROWS["SR+ID+PS"], ROWS["HRNet-ReID-H alone"]
 QUICK = replace(TEACHER, schedule=replace(TEACHER.schedule, epochs=1, identities_per_batch=4))
-
-
-@pytest.fixture(scope="module")
-def pixels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Decoded images that all tests of this file share."""
-    return tmp_path_factory.mktemp("pixels")
-
-
-def open_workspace(folder: Path, pixels: Path, **options: Any) -> Workspace:
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
-    if not (folder / "runs" / "pixels").exists():
-        (folder / "runs" / "pixels").symlink_to(pixels)
-    options = {"device": "cpu", "report": lambda line: None} | options
-    return Workspace(results_dir=folder / "results", runs_dir=folder / "runs", **options)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +86,9 @@ def test_a_record_says_what_was_measured(measured: tuple[Record, Workspace]) -> 
     assert scores[scores["test"] == "uniform"]["rate"].unique().tolist() == [1, 4]
     assert list(record.epochs) == ["epoch", "learning_rate", "sr", "ce", "triplet", "ps", "total"]
     assert record.epochs["epoch"].tolist() == [0, 1]
-    student = trained(FULL, workspace).method
+    student, teacher = (trained(run, workspace).method for run in (FULL, TEACHER))
+    assert equal(student.teacher.state_dict(), teacher.network.state_dict())
+    assert not torch.equal(student.network.classifier.weight, teacher.network.classifier.weight)
     trainable = [p for name, p in student.named_parameters() if not name.startswith("teacher.")]
     assert record.parameters == sum(parameter.numel() for parameter in trainable)
     for metric in ("rank1", "rank5", "rank10", "map_hit", "map_trapezoid"):
@@ -118,6 +108,9 @@ def test_a_record_on_disk_is_the_record_and_knows_no_path(measured: tuple[Record
     file = workspace.results_dir / "records" / f"{FULL.digest}.json"
     assert workspace.record_file(FULL) == file
     assert [path.name for path in file.parent.iterdir()] == [file.name]  # the teacher was not asked for
+    for run in (FULL, TEACHER):
+        names = sorted(path.name for path in workspace.folder(run).iterdir())
+        assert names == ["epochs.csv", "training.json", "weights.safetensors"]
     assert comparable(find_record(FULL, workspace)) == comparable(record)
     text = file.read_text()
     assert text.endswith("}\n")
@@ -132,13 +125,6 @@ def leaves(value: Any) -> Iterator[Any]:
             yield from leaves(inner)
     else:
         yield value
-
-
-def test_finished_runs_leave_weights_and_log_and_no_checkpoint(measured: tuple[Record, Workspace]) -> None:
-    workspace = measured[1]
-    for run in (FULL, TEACHER):
-        files = sorted(path.name for path in workspace.folder(run).iterdir())
-        assert files == ["epochs.csv", "training.json", "weights.safetensors"]
 
 
 def test_what_is_on_record_needs_neither_training_nor_data(
@@ -239,18 +225,8 @@ def test_trained_loads_the_weights_or_trains_again(workspace: Workspace, trainin
     second = trained(QUICK, workspace)
     assert trainings == [0]
     assert not second.method.training
-    one, other = first.method.state_dict(), second.method.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert equal(first.method.state_dict(), second.method.state_dict())
     assert (second.run, second.data.name, second.device.type) == (QUICK, "mlr-synthetic", "cpu")
-
-
-def test_the_student_gets_the_teacher_of_its_run(measured: tuple[Record, Workspace]) -> None:
-    student = trained(FULL, measured[1]).method
-    teacher = trained(TEACHER, measured[1]).method
-    one, other = student.teacher.state_dict(), teacher.network.state_dict()
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert not torch.equal(student.network.classifier.weight, teacher.network.classifier.weight)
 
 
 def come_from(monkeypatch: pytest.MonkeyPatch, **origin: Any) -> None:
@@ -366,13 +342,6 @@ def test_a_method_without_parameters_is_measured_untrained(tmp_path: Path, pixel
     lines: list[str] = []
     trained(run, replace(workspace, report=lines.append))
     assert lines == [f"colours: weights of {run.training_digest} are available"]
-
-
-def test_a_device_that_is_not_there_is_named(quick: tuple[Record, Workspace]) -> None:
-    for device in ("abacus", "cuda:99", "meta"):
-        with pytest.raises(InputError, match=f"device '{device}' is not available here; use auto, cpu or cuda"):
-            replace(quick[1], device=device).torch_device()
-    assert replace(quick[1], device="auto").torch_device().type in ("cpu", "cuda")
 
 
 # --- several processes, and the end of one ------------------------------------------------------------------------

@@ -24,12 +24,6 @@ def test_one_start_for_all(text: str) -> None:
     assert weights.of("resnet50") == text
 
 
-def test_a_file_for_all(file: Path) -> None:
-    weights = StartingWeights.parse(str(file))
-    assert weights.of("resnet50") == weights.of("hrnet_w32") == NAME
-    assert weights.files == ((NAME, file),)
-
-
 def test_a_file_for_one_backbone(file: Path) -> None:
     weights = StartingWeights.parse(f"resnet50={file}, densenet121=timm")
     assert [weights.of(name) for name in ("resnet50", "densenet121", "hrnet_w32")] == [NAME, "timm", "random"]
@@ -44,10 +38,6 @@ def test_weights_for_lpips_start_no_backbone(file: Path) -> None:
         StartingWeights.parse("lpips=timm")
     with pytest.raises(InputError, match="lpips twice"):
         StartingWeights.parse(f"lpips={file},lpips={file}")
-
-
-def test_a_method_without_a_backbone_starts_at_random() -> None:
-    assert StartingWeights(default="timm").of("") == "random"
 
 
 def test_refuses_missing_files_and_a_backbone_named_twice(tmp_path: Path) -> None:

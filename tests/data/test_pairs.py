@@ -5,7 +5,7 @@ import torch
 from crreid.data import pairs as module
 from crreid.data.degradation import degrade, enlarge
 from crreid.data.mlr import MLRSettings, mlr
-from crreid.data.pairs import Augmentation, PairBatch, PairDataset, PairLoader, TestImages, denormalise, normalise
+from crreid.data.pairs import Augmentation, PairBatch, PairDataset, PairLoader, denormalise, normalise
 from crreid.data.pixels import PixelCache
 from crreid.data.sampler import IdentitySampler
 from crreid.errors import InputError
@@ -95,11 +95,3 @@ def test_normalisation_is_imagenets_and_comes_back():
     channel = (pixels[0, 1, 2, 1].float() / 255 - 0.456) / 0.224
     assert torch.isclose(images[0, 1, 1, 2], channel)
     assert torch.allclose(denormalise(images).permute(0, 2, 3, 1) * 255, pixels.float(), atol=1e-3)
-
-
-def test_test_images_are_degraded_by_their_rate(built, pixels):
-    query = built.with_role("query")
-    images = TestImages(query, pixels, SIZE)
-    assert len(images) == len(query)
-    path, rate = query.rows.loc[1, ["path", "rate"]]
-    assert np.array_equal(images[1], degrade(query.source.read(path), rate, SIZE, query.degradation))

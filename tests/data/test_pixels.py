@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -47,24 +46,6 @@ def test_a_second_opening_decodes_nothing(table, tmp_path, monkeypatch):
     PixelCache(table, tmp_path)
     monkeypatch.setattr(type(table.source), "read", lambda *_: pytest.fail("decoded again"))
     assert len(PixelCache(table, tmp_path)) == len(table)
-
-
-def test_other_pixels_get_another_cache(table, table_maker, tmp_path):
-    PixelCache(table, tmp_path)
-    taller = PixelCache(table_maker(height=40), tmp_path)
-    assert taller.read(table.rows["path"][0]).shape == (40, 16, 3)
-
-
-def test_a_folder_of_the_same_names_and_sizes_gets_its_own_cache(files, tmp_path):
-    cache = PixelCache(files, tmp_path)
-    other = tmp_path / "other"
-    other.mkdir()
-    for path in files.rows["path"]:
-        size = Image.open(tmp_path / "images" / path).size
-        Image.new("RGB", size, (1, 2, 3)).save(other / path)
-    second = replace(files, source=FolderSource(other))
-    assert PixelCache(second, tmp_path).content != cache.content
-    assert_holds(PixelCache(second, tmp_path), second)
 
 
 @pytest.mark.parametrize("broken", [10_000, 500], ids=["one process", "several processes"])

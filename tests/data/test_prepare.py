@@ -59,32 +59,9 @@ def test_limits_draw_identities_whole(table: ImageTable, give: Give) -> None:
     assert test <= {5, 6, 7}
     kept = table.rows["identity"].isin(train | test | {0, -1})
     assert limited.rows.equals(table.select(kept).rows)
+    assert identities(load_table(replace(MARKET, train_identities=3), ROOT), "query", "gallery") == {5, 6, 7}
+    assert load_table(replace(MARKET, train_identities=100, test_identities=100), ROOT).digest == table.digest
     assert limited.digest == load_table(replace(MARKET, train_identities=2, test_identities=2), ROOT).digest
-
-
-def test_each_limit_touches_its_own_roles(table: ImageTable, give: Give) -> None:
-    give(table)
-    limited = load_table(replace(MARKET, train_identities=3), ROOT)
-    assert len(identities(limited, "train")) == 3
-    assert identities(limited, "query", "gallery") == {5, 6, 7}
-    limited = load_table(replace(MARKET, test_identities=2), ROOT)
-    assert identities(limited, "train") == {1, 2, 3, 4}
-    assert len(identities(limited, "query", "gallery")) == 2
-    assert len(limited.with_role("distractor")) == 2
-
-
-@pytest.mark.parametrize("limit", [None, 4, 100])
-def test_limits_above_what_there_is_change_nothing(table: ImageTable, give: Give, limit: int | None) -> None:
-    give(table)
-    assert load_table(replace(MARKET, train_identities=limit, test_identities=limit), ROOT).digest == table.digest
-
-
-def test_one_identity_is_too_few(table: ImageTable, give: Give) -> None:
-    give(table)
-    with pytest.raises(InputError, match="noise: at least 2 identities are needed, not 1"):
-        load_table(replace(MARKET, train_identities=1), ROOT)
-    with pytest.raises(InputError, match="test_identities must be at least 2"):
-        load_table(DataSettings(test_identities=1), None)
 
 
 def test_roles_and_pixels_of_a_high_resolution_test(table: ImageTable, give: Give, tmp_path: Path) -> None:
@@ -108,18 +85,14 @@ def test_roles_and_rates_of_an_mlr_build(table: ImageTable, give: Give, tmp_path
     give(table)
     data = prepare(replace(MLR, train_identities=2), ROOT, tmp_path)
     assert data.name == "mlr-noise"
+    kept = prepare(replace(MARKET, mlr=MLRSettings(cameras=(2,), distractors=True)), ROOT, tmp_path)
+    assert kept.gallery.with_role("distractor").rows["path"].tolist() == ["0000_c1_0.png"]
     assert set(data.query.rows["camera"]) == {2}
     assert set(data.gallery.rows["camera"]) == {1, 3}
     assert set(data.gallery.rows["role"]) == {"gallery"}
     assert len(identities(data.train, "train")) == 2
     assert set(data.train.rows["rate"]) == set(data.query.rows["rate"]) == {2, 3, 4}
     assert len(data.pixels) == len(data.train) + len(data.query) + len(data.gallery)
-
-
-def test_distractors_stay_where_the_build_keeps_them(table: ImageTable, give: Give, tmp_path: Path) -> None:
-    give(table)
-    data = prepare(replace(MARKET, mlr=MLRSettings(cameras=(2,), distractors=True)), ROOT, tmp_path)
-    assert data.gallery.with_role("distractor").rows["path"].tolist() == ["0000_c1_0.png"]
 
 
 def test_the_digest_names_the_tables(table: ImageTable, give: Give, tmp_path: Path) -> None:
@@ -181,15 +154,6 @@ def test_a_query_without_a_match_is_an_error_but_for_mlr_builds(table: ImageTabl
     assert 6 in set(data.query.rows["identity"]) - set(data.gallery.rows["identity"])
 
 
-def test_synthetic_data_are_drawn_in_the_size_asked_for() -> None:
-    table = load_table(replace(data_settings("mlr-synthetic"), train_identities=3, test_identities=2), None)
-    assert table.name == "mlr-synthetic"
-    assert identities(table, "train") == {1, 2, 3}
-    assert identities(table, "query", "gallery") == {4, 5}
-    whole = load_table(data_settings("synthetic"), None)
-    assert len(identities(whole, "train")) == len(identities(whole, "query")) == 100
-
-
 def test_names_of_mlr_builds() -> None:
     builds = {name: data_settings(f"mlr-{name}") for name in DATASETS}
     assert {name: settings.dataset for name, settings in builds.items()} == {name: name for name in DATASETS}
@@ -205,27 +169,12 @@ def test_names_of_mlr_builds() -> None:
     }
     without_official = [name for name, settings in builds.items() if settings.mlr and not settings.mlr.official_queries]
     assert without_official == ["market-1501", "dukemtmc-reid"]
+    # low resolution as recorded: roles stay as they are, no camera is shrunk
+    assert data_settings("caviar") == builds["caviar"] == DataSettings(dataset="caviar", mlr=MLRSettings(cameras=()))
+    assert data_settings("market-1501") == MARKET
+    assert {settings.version for name, settings in builds.items()} == {"", RENDERER_VERSION}
     plain = DataSettings(dataset="viper", mlr=MLRSettings(cameras=(1,)))
     assert builds["viper"] == plain
-
-
-def test_names_without_mlr() -> None:
-    assert data_settings("market-1501") == DataSettings(dataset="market-1501")
-    assert data_settings("own") == DataSettings(dataset="own")
-    # low resolution as recorded: roles stay as they are, no camera is shrunk
-    assert data_settings("caviar") == DataSettings(dataset="caviar", mlr=MLRSettings(cameras=()))
-    assert data_settings("mlr-caviar") == data_settings("caviar")
-
-
-def test_built_in_data_name_the_version_that_draws_them() -> None:
-    assert data_settings("synthetic").version == data_settings("mlr-synthetic").version == RENDERER_VERSION
-    assert data_settings("mlr-market-1501").version == data_settings("caviar").version == ""
-
-
-@pytest.mark.parametrize("name", ["market", "mlr-market", "", "mlr-", "mlr-mlr-viper"])
-def test_unknown_names_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="there is no data set"):
-        data_settings(name)
 
 
 def test_native_resolution_is_told_by_size(table_maker: Callable[..., ImageTable], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("data") / "VIPeR")
 
 
-@pytest.mark.parametrize("split", range(10))
+@pytest.mark.parametrize("split", [0, 9])
 def test_protocol_counts(full: Path, split: int) -> None:
     table = viper(full, split=split)
     counts = table.rows["role"].value_counts()
@@ -36,10 +36,8 @@ def test_protocol_counts(full: Path, split: int) -> None:
     assert table.notes == (f"split {split} of 10 random halves, drawn with the seed {split}",)
     check_queries(table)
     check_training(table)
-
-
-def test_cameras(full: Path) -> None:
-    rows = viper(full.parent).rows
+    assert viper(full.parent, split=split).digest == table.digest
+    rows = table.rows
     assert set(rows.loc[rows["role"] == "query", "camera"]) == {1}
     assert set(rows.loc[rows["role"] == "gallery", "camera"]) == {2}
     assert (rows["path"].str.startswith("cam_a/") == (rows["camera"] == 1)).all()
@@ -47,13 +45,8 @@ def test_cameras(full: Path) -> None:
     assert (first["identity"], first["camera"]) == (17, 2)
 
 
-def test_splits_differ_and_repeat(full: Path) -> None:
-    digests = [viper(full, split=split).digest for split in range(10)]
-    assert len(set(digests)) == 10
-    assert viper(full, split=3).digest == digests[3]
-
-
 def test_splits_stay_as_they_are(full: Path) -> None:
+    assert len({viper(full, split=split).digest for split in range(10)}) == 10
     # a change of these lists changes every number measured on the splits
     for split, start in ((0, [0, 2, 5, 12, 15, 17, 18, 19]), (9, [1, 2, 3, 4, 6, 7, 8, 11])):
         assert sorted(viper(full, split=split).with_role("query").rows["identity"])[:8] == start
@@ -75,15 +68,12 @@ def test_zip_says_the_same_as_the_folder(tmp_path: Path) -> None:
 
 def test_person_without_a_partner(tmp_path: Path) -> None:
     write(tmp_path, persons=4)
-    (tmp_path / "cam_b" / "002_135.bmp").unlink()
-    with pytest.raises(InputError, match=r"cam_a/002_45\.bmp has no partner; expected 002_\*\.bmp in cam_b"):
-        viper(tmp_path)
-
-
-def test_person_twice(tmp_path: Path) -> None:
-    write(tmp_path, persons=4)
     (tmp_path / "cam_a" / "002_90.bmp").write_bytes(b"")
     with pytest.raises(InputError, match="show one person; expected one image each"):
+        viper(tmp_path)
+    (tmp_path / "cam_a" / "002_90.bmp").unlink()
+    (tmp_path / "cam_b" / "002_135.bmp").unlink()
+    with pytest.raises(InputError, match=r"cam_a/002_45\.bmp has no partner; expected 002_\*\.bmp in cam_b"):
         viper(tmp_path)
 
 

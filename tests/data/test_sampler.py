@@ -70,8 +70,3 @@ def test_shares_are_whole_identities_and_add_up_to_the_batch(counts, processes, 
         assert [key for part in parts for key in part] == whole  # positions too: they seed the augmentation
         for part in parts:
             assert sorted(Counter(labels[row] for _, _, row in part).values()) == [k] * (6 // processes)
-
-
-def test_identities_that_cannot_be_shared_equally():
-    with pytest.raises(InputError, match="2 processes cannot share batches of 3 identities equally; choose"):
-        IdentitySampler([0, 0, 1, 1, 2, 2], 3, 2, seed=0, processes=2)

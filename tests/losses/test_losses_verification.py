@@ -6,8 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from crreid.distributed import Processes
-from crreid.losses import verification
 from crreid.losses.verification import VerificationHead, verification_loss
 
 
@@ -97,19 +95,3 @@ def test_dimensions_that_one_image_lacks_do_not_count_and_get_no_gradient() -> N
     assert verification_loss(head, changed, identities, lengths).item() == loss.item()
     whole = torch.full((3,), 6)
     assert verification_loss(head, changed, identities, whole).item() != pytest.approx(loss.item())
-
-
-def test_processes_that_train_together_have_the_mean_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes with half of the batch each, played one after the other."""
-    head = build(4, 3)
-    descriptors, identities, lengths = batch(6, 4, 3)
-    whole = verification_loss(head, descriptors, identities, lengths)
-    losses = []
-    for rank in range(2):
-        share = slice(3 * rank, 3 * rank + 3)
-        parts = [all_of[share] for all_of in (descriptors, identities, lengths)]
-        everywhere = {id(part): all_of for part, all_of in zip(parts, (descriptors, identities, lengths), strict=True)}
-        monkeypatch.setattr(verification, "gathered", lambda tensor, known=everywhere: known[id(tensor)])
-        monkeypatch.setattr(verification, "processes", lambda rank=rank: Processes(rank=rank, count=2))
-        losses.append(verification_loss(head, *parts))
-    torch.testing.assert_close(torch.stack(losses).mean(), whole)

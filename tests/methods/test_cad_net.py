@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, l1_loss, softplus
+from torch.nn.functional import cross_entropy, softplus
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
@@ -79,9 +79,7 @@ def learning(method: CADNet, loss: torch.Tensor) -> set[str]:
         (replace(FULL, labelled_fraction=0.5), "CAD-Net (50 % labelled)", "ce triplet adv_f rec adv_i d_f d_i", 3),
     ],
 )
-def test_a_weight_of_zero_leaves_out_term_player_and_network(
-    settings: CADNetSettings, title: str, terms: str, players: int, batch: PairBatch
-) -> None:
+def test_a_weight_of_zero_leaves_out_term_player_and_network(settings, title, terms, players, batch):
     method = build(settings)
     losses: dict[str, torch.Tensor] = {}
     for player in method.players():
@@ -150,14 +148,6 @@ def test_the_feature_adversary_reaches_no_deeper_than_its_stage(batch: PairBatch
     assert not {"layer3", "layer4"} & reached
 
 
-def test_real_images_are_an_aim_that_does_not_move(batch: PairBatch) -> None:
-    method = build(replace(PLUS, consistency_weight=3.0)).eval()
-    with torch.no_grad():
-        loss, aim = method.losses(batch, "generator")["consistency"], method.recovered_encoder(batch.high)[-1]
-        each = [l1_loss(method.recovered_encoder(method.restore(x))[-1], aim) for x in (batch.high, batch.low)]
-    torch.testing.assert_close(loss, 3 * (each[0] + each[1]))
-
-
 def test_without_adversaries_and_f_it_is_reconstruction_and_classification(batch: PairBatch) -> None:
     """Three steps of the whole training against a model written out here: the same losses, the same weights."""
     settings = replace(FULL, recovery=False, feature_adversary_weight=0, image_adversary_weight=0, margin=0.5)
@@ -190,17 +180,6 @@ def test_without_adversaries_and_f_it_is_reconstruction_and_classification(batch
         torch.testing.assert_close(module.state_dict(), getattr(method, PARTS[symbol]).state_dict())
 
 
-@pytest.mark.parametrize("size", [(256, 128), (128, 64), (64, 32)])
-def test_descriptors_and_restored_images_at_three_sizes(size: tuple[int, int]) -> None:
-    method, batch = build().eval(), images(size)
-    with torch.inference_mode():
-        embeddings, restored = method.embed(batch.low[:2], batch.rates[:2]), method.restore(batch.low[:2])
-        method.losses(batch, "generator")
-    assert embeddings.shape == (2, 2 * LENGTH)
-    assert restored.shape == (2, 3, *size)
-    assert restored.isfinite().all()
-
-
 def test_the_parts_of_the_descriptor_are_f_and_g(batch: PairBatch) -> None:
     method = build().eval()
     with torch.inference_mode():
@@ -213,40 +192,6 @@ def test_the_parts_of_the_descriptor_are_f_and_g(batch: PairBatch) -> None:
     assert build(RAIN).parts() == {}
     with torch.inference_mode():
         assert build(RAIN).eval().embed(batch.low, batch.rates).shape == (6, LENGTH)
-
-
-@pytest.mark.parametrize("settings", [FULL, PLUS, RAIN], ids=lambda settings: settings.title)
-def test_a_few_steps_move_every_player_and_repeat_to_the_byte(settings: CADNetSettings, batch: PairBatch) -> None:
-    def trained() -> tuple[CADNet, torch.Tensor]:
-        method = build(settings).train()
-        step = TrainingStep(method, Schedule(), torch.device("cpu"))
-        step.set_learning_rate(1e-2)
-        return method, torch.stack([step(batch) for _ in range(3)])
-
-    (method, losses), (again, same) = trained(), trained()
-    before, after = dict(build(settings).named_parameters()), dict(method.named_parameters())
-    # of a judge in doubt the last bias may stay: real and fake pull at it alike
-    assert all(not torch.equal(before[name], after[name]) for name in before if before[name].ndim > 1)
-    assert losses.isfinite().all()
-    assert torch.equal(losses, same)
-    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in method.state_dict().items())
-
-
-def test_discriminators_learn_to_tell(batch: PairBatch) -> None:
-    """While E and G stand still, both get better at it."""
-    method = build()
-    blurred = replace(batch, low=batch.low.mean(dim=(2, 3), keepdim=True).expand_as(batch.low))
-    method.losses(blurred, "generator")
-    for player in ("feature_discriminator", "image_discriminator"):
-        optimizer = torch.optim.Adam(method.players()[player].groups, lr=1e-2)
-        losses = []
-        for _ in range(40):
-            (loss,) = method.losses(blurred, player).values()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        assert losses[-1] < 0.5 * losses[0], player
 
 
 def test_the_players_have_the_papers_proportions() -> None:
@@ -299,16 +244,6 @@ def test_unlabelled_identities_are_seen_by_all_losses_but_the_identitys(batch: P
     expected = build(FULL, identities=2).eval().losses(labelled, "generator")
     torch.testing.assert_close(losses["triplet"], expected["triplet"])
     torch.testing.assert_close(losses["ce"], expected["ce"])
-
-
-def test_a_batch_without_labels_trains_the_rest(batch: PairBatch) -> None:
-    method = build(replace(FULL, labelled_fraction=0.2))
-    labels = batch.labels + 1
-    losses = method.losses(replace(batch, labels=labels), "generator")
-    assert losses["ce"] == 0
-    assert losses["triplet"] == 0
-    torch.stack(list(losses.values())).sum().backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from oracles import equal
 
 from crreid.data.pairs import PairBatch
 from crreid.methods.cad_net import CADNet, CADNetSettings, cad_net_plus_plus_settings, rain_settings
@@ -21,6 +22,8 @@ from crreid.models.image_decoder import ImageDecoderSettings
 from crreid.models.pcb import PCBSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.vdsr import VDSRSettings
+from crreid.training.schedule import Schedule
+from crreid.training.step import TrainingStep
 
 SMALL = HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=(("width", 16), ("blocks", 1)))
 VDSR_CA = VDSRSettings(depth=4, width=16)
@@ -80,12 +83,6 @@ def test_every_parameter_learns_from_its_player_and_nothing_looks_at_a_value(nam
 
 
 @EACH
-def test_without_a_player_the_first_one_is_meant(name: str, batch: PairBatch) -> None:
-    method = build(name).eval()
-    torch.testing.assert_close(method.losses(batch), method.losses(batch, next(iter(method.players()))))
-
-
-@EACH
 def test_seeds_decide_the_weights_and_a_saved_state_restores_them(name: str, batch: PairBatch) -> None:
     one, same, other = build(name), build(name), build(name, seed=1)
     state = one.trained_state()
@@ -99,6 +96,28 @@ def test_seeds_decide_the_weights_and_a_saved_state_restores_them(name: str, bat
         assert torch.equal(other.embed(images, rates), expected)
     with pytest.raises(RuntimeError, match="Missing key"):
         other.load_trained_state(dict(list(state.items())[1:]))
+
+
+@pytest.mark.parametrize("name", ["PS-HRNet", "CAD-Net", "CAD-Net++", "RAIN", "LRAR"])
+def test_steps_move_every_weight_and_repeat_to_the_byte(name: str, batch: PairBatch) -> None:
+    trained = []
+    for _ in range(2):
+        method = build(name).train()
+        method.start_epoch(0, 1)
+        step = TrainingStep(method, Schedule(), torch.device("cpu"))
+        step.set_learning_rate(1e-2)
+        losses = torch.stack([step(batch) for _ in range(2)])
+        assert losses.isfinite().all()
+        trained.append(method.trained_state() | {"losses": losses})
+    assert equal(*trained)
+    # of a judge in doubt the last bias may stay: real and fake pull at it alike
+    assert all(not torch.equal(trained[0][key], p) for key, p in build(name).trained_state().items() if p.ndim > 1)
+
+
+@pytest.mark.parametrize(("name", "unused"), [("HRNet-ReID-H", "low"), ("PCB", "high")])
+def test_networks_alone_learn_from_images_of_one_resolution(name: str, unused: str, batch: PairBatch) -> None:
+    method = build(name).eval()
+    assert equal(method.losses(batch), method.losses(replace(batch, **{unused: torch.zeros_like(batch.low)})))
 
 
 @EACH

@@ -1,14 +1,7 @@
 import pytest
-import torch
 from torch import nn
 
 from crreid.models.backbone import create_backbone
-
-
-def test_without_options_it_is_timms_own() -> None:
-    network = create_backbone("hrnet_w18_small", features_only=True, out_indices=(1, 2, 3, 4))
-    branches = network(torch.zeros(1, 3, 64, 32))
-    assert [maps.shape[1:] for maps in branches] == [(128, 16, 8), (256, 8, 4), (512, 4, 2), (1024, 2, 1)]
 
 
 def test_width_and_blocks_of_an_hrnet() -> None:
@@ -22,11 +15,6 @@ def test_width_and_blocks_of_an_hrnet() -> None:
     assert found["layer1.0.conv2.weight"] == (8, 8, 3, 3)
     assert found["stage4.0.branches.3.0.conv1.weight"] == (64, 64, 3, 3)
     assert not any(name.startswith("stage4.0.branches.3.1") for name in found)
-
-
-def test_other_networks_take_their_own_options() -> None:
-    network = create_backbone("resnet18", (("layers", (1, 1, 1, 1)),), num_classes=0)
-    assert len(network.get_submodule("layer1").state_dict()) == len(shapes(network, ("layer1.0",)))
 
 
 @pytest.mark.parametrize("name", ["hrnet_w18_small", "resnet18"])

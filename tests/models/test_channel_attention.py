@@ -93,9 +93,7 @@ def test_gradients_are_those_of_finite_differences(layout: torch.memory_format, 
 
 @pytest.mark.parametrize("rectified", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_under_autocast_nearer_to_exact_gradients_than_the_modules(
-    layout: torch.memory_format, rectified: bool
-) -> None:
+def test_under_autocast_nearer_to_exact_gradients_than_the_modules(layout, rectified):
     """Relative distances in the norm, mean of ten draws: at most half a percent, and at most those of the modules."""
     errors = torch.zeros(2, 6, dtype=torch.float64)
     for seed in range(10):
@@ -112,35 +110,12 @@ def test_under_autocast_nearer_to_exact_gradients_than_the_modules(
     assert (fused[WEIGHTS] < 0.01).all()
 
 
-@pytest.mark.parametrize("rectified", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_keeps_layout_and_type(layout: torch.memory_format, dtype: torch.dtype, rectified: bool) -> None:
-    fused, _ = pair(8, rectified=rectified)
-    maps = noise(2, 8, 6, 4, layout=layout).to(dtype).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        result = fused(maps)
-    result.backward(torch.ones_like(result))
-    for tensor in (result, maps.grad):
-        assert tensor.dtype == dtype
-        assert tensor.is_contiguous(memory_format=layout)
-    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in fused.parameters())
-
-
 def test_takes_gradients_that_are_expanded_or_laid_out_otherwise() -> None:
     fused, naive = pair(4, rectified=True)
     maps = noise(2, 4, 6, 5, layout=torch.channels_last)
     for gradient in (torch.full((1, 1, 1, 1), 0.5).expand(2, 4, 6, 5), noise(2, 4, 6, 5), noise(2, 4, 5, 6).mT):
         for found, expected in zip(learned(fused, maps, gradient), learned(naive, maps, gradient), strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("score", [-200.0, 200.0])
-def test_scales_of_0_and_1_give_finite_gradients(score: float) -> None:
-    fused, _ = pair(4, rectified=True)
-    nn.init.constant_(fused.expand.bias, score)
-    for tensor in learned(fused, noise(2, 4, 6, 5), noise(2, 4, 6, 5, seed=2)):
-        assert tensor.isfinite().all()
 
 
 def test_repeats_bit_by_bit() -> None:

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from crreid.errors import InputError
 from crreid.models.common import ClassifierSettings
 from crreid.models.pcb import PCB, PCBSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
@@ -92,8 +91,3 @@ def test_pcb_of_the_paper_has_12288_numbers() -> None:
         network = PCB(PCBSettings(), 751)
     assert network.backbone.num_features * PCBSettings().stripes == 12_288
     assert parameters(network) == 23_508_032 + 6 * (2048 * 256 + 256 + 2 * 256 + 256 * 751 + 751)
-
-
-def test_pcb_refuses_images_with_fewer_rows_than_stripes() -> None:
-    with pytest.raises(InputError, match="4 rows for 6 stripes"):
-        PCB(PCBSettings(backbone="resnet18"), 5)(torch.zeros(2, 3, 64, 32))

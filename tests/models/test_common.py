@@ -40,12 +40,6 @@ MODULES = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("size", [(16, 8), (7, 5), (1, 1)])
-def test_restored_images_have_the_size_of_the_input(name: str, size: tuple[int, int]) -> None:
-    assert MODULES[name].build()(torch.randn(2, 3, *size)).shape == (2, 3, *size)
-
-
-@pytest.mark.parametrize("name", MODULES)
 def test_every_parameter_gets_a_gradient_and_seeds_decide_the_weights(name: str) -> None:
     networks = []
     for seed in (1, 1, 2):
@@ -54,7 +48,10 @@ def test_every_parameter_gets_a_gradient_and_seeds_decide_the_weights(name: str)
     one, same, other = (nn.utils.parameters_to_vector(network.parameters()) for network in networks)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    networks[0](torch.randn(2, 3, 8, 8)).square().mean().backward()
+    for size in ((7, 5), (1, 1), (8, 8)):
+        restored = networks[0](torch.randn(2, 3, *size))
+        assert restored.shape == (2, 3, *size)
+    restored.square().mean().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in networks[0].parameters())
 
 

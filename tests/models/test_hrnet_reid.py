@@ -46,17 +46,6 @@ def test_paper_network_has_34414383_parameters_and_uses_all() -> None:
     assert [name for name, parameter in paper.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("size", [(256, 128), (64, 32), (32, 32), (96, 160)])
-def test_lengths_do_not_depend_on_the_input_size(network: HRNetReID, size: tuple[int, int]) -> None:
-    images = torch.randn(2, 3, *size)
-    with torch.no_grad():
-        output = network(images)
-        assert [sequence.shape[1] for sequence in output.sequences] == LENGTHS
-        assert output.features.shape == (2, 512)
-        assert output.logits.shape == (2, 5)
-        assert network.embed(images).shape == (2, 6656)
-
-
 @pytest.mark.parametrize("pooling", ["both", "average", "maximum"])
 def test_sequences_equal_equation_6_written_with_windows(pooling: str, images: torch.Tensor) -> None:
     weights = (0.5, 0.2, 0.3, 0.4)
@@ -75,16 +64,6 @@ def test_embedding_is_seq5_and_feature_in_a_row(network: HRNetReID, images: torc
     with torch.no_grad():
         output, embedding = network(images), network.embed(images)
     assert torch.equal(embedding, torch.cat((output.sequences[4], output.features), dim=1))
-
-
-def test_feature_is_normalised_before_dropout_and_has_no_activation(images: torch.Tensor) -> None:
-    network = build().train()
-    output = network(torch.cat((images, images.flip(3))))
-    features = output.features
-    torch.testing.assert_close(features.mean(dim=0), torch.zeros(512), atol=1e-4, rtol=0)
-    assert (features < 0).any()
-    assert not (features == 0).any()  # dropout acts behind it
-    assert not torch.allclose(output.logits, network.classifier(features))
 
 
 def test_head_is_initialised_as_stated() -> None:

@@ -76,20 +76,6 @@ def test_equals_hooks_that_scale_image_by_image(images: torch.Tensor, levels: to
     assert not torch.allclose(found, backbone(images), rtol=0.05)
 
 
-def test_an_image_gets_the_mask_of_its_level_alone(images: torch.Tensor, levels: torch.Tensor) -> None:
-    backbone, masks = build()
-    backbone.eval()
-    before = masks(backbone, images, levels)
-    with torch.no_grad():
-        each(masks)["layer2.1"].raw[3] -= 2
-    after = masks(backbone, images, levels)
-    changed = (before != after).any(dim=1)
-    assert changed.tolist() == (levels == 3).tolist()
-    torch.stack([after[:1].sum()]).sum().backward()  # of level 0
-    gradient = each(masks)["layer2.1"].raw.grad
-    assert gradient.abs().sum(dim=1).gt(0).tolist() == [True, False, False, False]
-
-
 def test_gradient_of_a_mask_by_finite_differences() -> None:
     mask = ResolutionMask(3, 2, 1.0).double()
     maps = torch.randn(4, 2, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -125,20 +111,6 @@ def test_positions_take_their_turns_from_the_output_downwards(positions: int, ep
         assert all(len(turn) == 1 for turn in turns)
 
 
-def test_masks_whose_turn_has_not_come_change_nothing(images: torch.Tensor, levels: torch.Tensor) -> None:
-    backbone, masks = build()
-    backbone.eval()
-    masks.set_epoch(2, 8)  # layer3.1 learns
-    before = masks(backbone, images, levels)
-    with torch.no_grad():
-        for position in BLOCKS[:5]:
-            each(masks)[position].raw.add_(9)
-    assert torch.equal(masks(backbone, images, levels), before)
-    with torch.no_grad():
-        each(masks)["layer3.1"].raw.add_(9)
-    assert not torch.equal(masks(backbone, images, levels), before)
-
-
 def test_masks_of_frozen_positions_do_not_move_over_real_steps(images: torch.Tensor, levels: torch.Tensor) -> None:
     """With momentum and weight decay, from a phase in which they did move; and those to come do not move either."""
     torch.manual_seed(0)
@@ -162,22 +134,6 @@ def test_masks_of_frozen_positions_do_not_move_over_real_steps(images: torch.Ten
     for epoch in range(4):
         active = masks.positions[3 - epoch]
         assert moved(epoch) == {position: position == active for position in masks.positions}, epoch
-
-
-def test_all_are_applied_and_learn_until_told_otherwise_and_after_loading(
-    images: torch.Tensor, levels: torch.Tensor
-) -> None:
-    backbone, masks = build()
-    backbone.eval()
-    for epoch in range(8):
-        masks.set_epoch(epoch, 8)
-    trained = masks(backbone, images, levels)
-    state = {name: tensor.clone() for name, tensor in masks.state_dict().items()}
-    fresh = ResolutionMasks(DEFAULTS, backbone, LEVELS)
-    assert all(parameter.requires_grad for parameter in fresh.parameters())
-    assert not torch.equal(fresh(backbone, images, levels), trained)
-    fresh.load_state_dict(state)
-    assert torch.equal(fresh(backbone, images, levels), trained)
 
 
 def test_only_residual_networks_of_timm_take_masks() -> None:

@@ -15,11 +15,6 @@ def test_default_is_that_of_the_release() -> None:
     assert rates == pytest.approx(expected, rel=1e-12)
 
 
-def test_without_warmup_the_first_epoch_is_at_the_peak() -> None:
-    schedule = Schedule(warmup_epochs=0, ramp=True)
-    assert schedule.learning_rate_at(0) == 8.5e-3
-
-
 def test_ramp_rises_by_equal_steps_to_the_peak() -> None:
     schedule = Schedule(ramp=True, warmup_epochs=4, warmup_learning_rate=0.1, learning_rate=0.5)
     rates = [schedule.learning_rate_at(epoch) for epoch in range(6)]
@@ -36,20 +31,9 @@ def test_cosine_falls_from_the_peak_and_would_end_at_zero() -> None:
     assert all(before > after > -1e-12 for before, after in pairwise(rates[2:]))
 
 
-def test_cosine_ignores_milestones() -> None:
-    with_them = Schedule(decay="cosine", milestones=(30, 60))
-    without = Schedule(decay="cosine", milestones=())
-    assert [with_them.learning_rate_at(e) for e in range(71)] == [without.learning_rate_at(e) for e in range(71)]
-
-
 def test_milestones_and_factor() -> None:
     schedule = Schedule(warmup_epochs=0, learning_rate=8, milestones=(1, 3, 3), decay_factor=0.5)
     assert [schedule.learning_rate_at(epoch) for epoch in range(4)] == [8, 4, 4, 1]
-
-
-def test_warmup_longer_than_the_training() -> None:
-    schedule = Schedule(epochs=3, warmup_epochs=5, decay="cosine")
-    assert [schedule.learning_rate_at(epoch) for epoch in range(3)] == [3e-4] * 3
 
 
 def test_epochs_are_none_or_more() -> None:

@@ -18,7 +18,7 @@ from crreid.training.step import TrainingStep
 
 SMOKE = profile_settings("smoke", "mlr-synthetic")
 RUNS = [run for item in ITEMS.values() for run in item.rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS).values()]
-DISTINCT = {run.method: run for run in RUNS if run.schedule.epochs}.values()
+DISTINCT = {(type(run.method), run.teacher is None): run for run in RUNS if run.schedule.epochs}.values()
 CPU, META = torch.device("cpu"), torch.device("meta")
 
 
