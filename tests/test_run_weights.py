@@ -50,7 +50,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return file, module.state_dict()
 
 
-def test_a_run_starts_from_the_file_that_it_names(tmp_path, pixels, started, backbone, dict):
+def test_a_run_starts_from_the_file_that_it_names(tmp_path, pixels, started, backbone):
     file, tensors = backbone
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"weights of something else")
@@ -61,7 +61,7 @@ def test_a_run_starts_from_the_file_that_it_names(tmp_path, pixels, started, bac
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
 
-def test_a_run_refuses_another_file_than_it_names(tmp_path, pixels, started, backbone, dict):
+def test_a_run_refuses_another_file_than_it_names(tmp_path, pixels, started, backbone):
     file, _ = backbone
     other = tmp_path / "other.safetensors"
     other.write_bytes(file.read_bytes() + b" ")
@@ -86,7 +86,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, pixels: Pat
     assert not workspace.folder(run).exists()
 
 
-def test_the_record_says_which_weights_were_loaded_and_not_where_they_lay(tmp_path, pixels, backbone, dict):
+def test_the_record_says_which_weights_were_loaded_and_not_where_they_lay(tmp_path, pixels, backbone):
     file, tensors = backbone
     run = replace(RUN, weights=f"file {digest_of_file(file)}", schedule=replace(RUN.schedule, epochs=0))
     workspace = open_workspace(tmp_path, pixels, weights_files=named(file))
@@ -100,7 +100,7 @@ def test_the_record_says_which_weights_were_loaded_and_not_where_they_lay(tmp_pa
     assert again.provenance["start"] == record.provenance["start"]
 
 
-def test_a_run_starts_from_timms_weights_by_the_backbones_name(tmp_path, pixels, started, backbone, dict, monkeypatch):
+def test_a_run_starts_from_timms_weights_by_the_backbones_name(tmp_path, pixels, started, backbone, monkeypatch):
     asked = []
 
     def load(name: str) -> dict[str, torch.Tensor]:

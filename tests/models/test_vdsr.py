@@ -35,18 +35,6 @@ def test_attention_equals_equations_2_to_4_written_as_loops() -> None:
             torch.testing.assert_close(result[image, c], expected)
 
 
-def test_initial_weights_have_the_stated_deviation() -> None:
-    torch.manual_seed(0)
-    network = VDSR(VDSRSettings())
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            side = module.kernel_size[0]
-            expected = math.sqrt(2 / (side * side * module.out_channels))
-            # five standard errors of an estimated deviation
-            tolerance = 5 * expected / math.sqrt(2 * module.weight.numel())
-            assert abs(module.weight.std(correction=0).item() - expected) < tolerance
-
-
 def test_a_layer_keeps_one_map_for_the_backward_pass() -> None:
     """What attention and ReLU need is what the next convolution keeps anyway: its input."""
     images, maps = torch.randn(2, 3, 16, 8), 2 * SMALL.width * 16 * 8
