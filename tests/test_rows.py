@@ -102,9 +102,6 @@ def test_every_row_is_a_run_of_its_own_with_the_seed_and_the_size_of_the_profile
     assert not {run.digest for run in runs.values()} & {run.digest for run in rows_of(rows, profile, seed=4).values()}
 
 
-# --- runs that tables share ----------------------------------------------------------------------------------------
-
-
 def test_ps_hrnet_and_its_teacher_are_those_of_table_2(profile):
     table1, table2 = (rows_of(rows, profile) for rows in (state_of_the_art_rows, loss_ablation_rows))
     assert table1["PS-HRNet"] == table2["SR+ID+PS"]
@@ -142,9 +139,6 @@ def test_all_63_sets_are_tried_once(profile):
     assert all(row == set_title(run.method.members) for row, run in runs.items())
     assert rows_of(sequence_rows, profile).items() <= runs.items()
     assert runs[set_title(RELEASE_MEMBERS)].method.members == RELEASE_MEMBERS
-
-
-# --- what rows are made of -----------------------------------------------------------------------------------------
 
 
 def test_bicubic_of_table_3_learns_nothing_from_data_that_bicubic_enlarged(profile):
@@ -208,9 +202,6 @@ def test_weights_go_to_the_backbones_that_they_name(profile):
     assert all_timm["SR+ID+PS"].weights == all_timm["SR+ID+PS"].teacher.weights == "timm"
 
 
-# --- other systems ----
-
-
 def test_each_ablation_of_cad_net_leaves_out_one_term(profile):
     rows = rows_of(cad_net_rows, profile)
     whole = rows["CAD-Net"].method
@@ -262,8 +253,6 @@ def test_all_systems_are_tested_at_unseen_rates_with_table_1s_weights(profile):
     assert table1["CAD-Net"].training_digest == rows_of(cad_net_rows, profile)["CAD-Net"].training_digest
     assert table1["LRAR"].training_digest == rows_of(lrar_rows, profile)["+ progressive = LRAR"].training_digest
 
-
-# --- what the rows are, and how one changes them --------------------------------------------------------------------
 
 QUICK = profile_settings("quick", "mlr-synthetic")
 
@@ -340,8 +329,6 @@ def test_every_committed_record_is_the_record_of_a_row():
         if run.digest in recorded:
             assert find_record(run, workspace).run == canonical(run)  # refused if the images were others
 
-
-# --- one file and one line -----------------------------------------------------------------------------------------
 
 MEAN_COLOUR = '''
 """Mean colour: the colours of horizontal stripes through a linear layer."""

@@ -304,9 +304,6 @@ def test_a_full_disk_leaves_no_record_and_nothing_half_written(
     assert comparable(measure(QUICK, workspace)) == comparable(quick[0])
 
 
-# --- methods that have nothing to learn ----------------------------------------------------------------------------
-
-
 class Colours(Method):
     """Describes an image by its mean colour in 4 x 2 fields."""
 
@@ -343,8 +340,6 @@ def test_a_method_without_parameters_is_measured_untrained(tmp_path: Path, pixel
     trained(run, replace(workspace, report=lines.append))
     assert lines == [f"colours: weights of {run.training_digest} are available"]
 
-
-# --- several processes, and the end of one ------------------------------------------------------------------------
 
 # its server has torch imported and no thread started, so that a child begins at once and may train
 CHILDREN = multiprocessing.get_context("forkserver")

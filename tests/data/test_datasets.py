@@ -36,12 +36,6 @@ def test_unknown_names(name: str, close: str) -> None:
         find_dataset(name)
 
 
-@pytest.mark.parametrize("name", ["synthetic", "market-1501", "dukemtmc-reid", "cuhk03-new", "own"])
-def test_one_split_only(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no split 1; expected 0, it has one split only"):
-        find_dataset(name).read(tmp_path, split=1)
-
-
 @pytest.mark.parametrize(("name", "last"), [("cuhk03", 19), ("viper", 9), ("caviar", 9)])
 def test_several_splits(name: str, last: int, tmp_path: Path) -> None:
     for split in (-1, last + 1):

@@ -83,11 +83,6 @@ def test_resized_copies_are_refused(tmp_path: Path) -> None:
         caviar(tmp_path)
 
 
-def test_only_one_camera(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="0 persons have images 1-10 and 11-20; expected at least two"):
-        caviar(write(tmp_path, both=0, one=3))
-
-
 def test_bad_name_root_split_and_image(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected the images of CAVIAR4REID, named like 0001001\.jpg"):
         caviar(tmp_path)

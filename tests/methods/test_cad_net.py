@@ -260,12 +260,3 @@ def test_unlabelled_identities_are_seen_by_all_losses_but_the_identitys(batch: P
 def test_bad_settings_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(FULL, **changes)
-
-
-def test_without_anything_to_recover_for_there_is_no_decoder(batch: PairBatch) -> None:
-    method = build(replace(RAIN, restoration_weight=0.0))
-    assert method.decoder is None
-    assert method.restore(batch.low) is None
-    assert set(method.losses(batch, "generator")) == {"ce", "triplet", "adv_f"}
-    with pytest.raises(InputError, match="at least one training identity"):
-        FULL.build(0)
