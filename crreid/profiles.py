@@ -62,46 +62,28 @@ class RestorationModules:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Everything that the runs of a study share; the defaults are the paper's.
+    """Everything that the runs of a study share; the defaults are the paper's."""
 
-    Attributes:
-        name: One of PROFILE_NAMES.
-        schedule: Schedule of PS-HRNet's runs.
-        size: (height, width) of the networks' input.
-        network: HRNet-ReID, teacher's and student's.
-        restoration: VDSR-CA of PS-HRNet.
-        restoration_learning_rate_scale: Learning rate of VDSR-CA in PS-HRNet, and of Table IV's modules that have none
-            of their own, as a multiple of that of the network behind them.
-        identity: L_ID of PS-HRNet and its teacher.
-        members: Members of L_PS in PS-HRNet.
-        comparison_schedule: Schedule of the runs that compare parts: the conventional rows of Table I, and Tables IV, V
-            and VI.
-        conventional: Networks of those rows; a new system's row may build on them.
-        modules: Restoration modules of Table IV.
-        adversarial_schedule: Schedule of CAD-Net and RAIN. Their batch of 32 and learning rates are general knowledge
-            of the paper.
-        cad_net: CAD-Net; RAIN has its networks.
-        lrar: LRAR, on `comparison_schedule`.
-    """
-
-    name: str
+    name: str  # one of PROFILE_NAMES
     data: DataSettings
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: Schedule = field(default_factory=Schedule)  # of PS-HRNet's runs
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    size: tuple[int, int] = (256, 128)
+    size: tuple[int, int] = (256, 128)  # (height, width) of the networks' input
     augmentation: Augmentation = field(default_factory=Augmentation)
-    network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
-    restoration: VDSRSettings = field(default_factory=VDSRSettings)
-    restoration_learning_rate_scale: float = 1.0
-    identity: IdentityLoss = field(default_factory=IdentityLoss)
-    members: tuple[str, ...] = PAPER_MEMBERS
-    comparison_schedule: Schedule = field(default_factory=Schedule)
+    network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)  # HRNet-ReID, teacher's and student's
+    restoration: VDSRSettings = field(default_factory=VDSRSettings)  # VDSR-CA of PS-HRNet
+    restoration_learning_rate_scale: float = 1.0  # times the network's: of VDSR-CA, and of most modules of Table IV
+    identity: IdentityLoss = field(default_factory=IdentityLoss)  # L_ID of PS-HRNet and its teacher
+    members: tuple[str, ...] = PAPER_MEMBERS  # of L_PS in PS-HRNet
+    comparison_schedule: Schedule = field(default_factory=Schedule)  # of conventional rows, LRAR, Tables IV-VI
+    # networks of those rows; a new system's row may build on them
     conventional: ConventionalNetworks = field(default_factory=ConventionalNetworks)
-    modules: RestorationModules = field(default_factory=RestorationModules)
+    modules: RestorationModules = field(default_factory=RestorationModules)  # of Table IV
+    # of CAD-Net and RAIN; batch and learning rates are general knowledge of the paper
     adversarial_schedule: Schedule = field(
         default_factory=lambda: Schedule(identities_per_batch=8, images_per_identity=4, learning_rate=1e-2)
     )
-    cad_net: CADNetSettings = field(default_factory=CADNetSettings)
+    cad_net: CADNetSettings = field(default_factory=CADNetSettings)  # RAIN has its networks
     lrar: LRARSettings = field(default_factory=LRARSettings)
 
     def run(self, method: MethodSettings, *, seed: int, weights: StartingWeights, teacher: Run | None = None) -> Run:
@@ -124,9 +106,6 @@ def profile_settings(name: str, dataset: str) -> Profile:
 
     `smoke` takes seconds, for tests; `quick` minutes, on built-in data; `reduced` an hour on real data and two CPU
     cores; `printed` is PS-HRNet as its paper prints it, `released` as its authors' code runs.
-
-    Raises:
-        InputError: An unknown profile or data set, or `released` on a data set without low-resolution cameras.
     """
     if name not in PROFILE_NAMES:
         raise InputError(f"unknown profile {name!r}; expected one of {', '.join(PROFILE_NAMES)}")

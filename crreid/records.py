@@ -43,30 +43,18 @@ EVALUATION = {"commit", "dirty", "device", "started", "seconds"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Record:
-    """What a run measured.
-
-    Attributes:
-        digest: The run's name.
-        title: The system as tables call it.
-        run: Settings that are not at their defaults, as plain JSON; `digest` is their digest.
-        settings: Every setting, as plain JSON.
-        scores: What `evaluate` returned.
-        restoration: What `restoration_quality` returned; None where the run does not ask for it.
-        epochs: One line per epoch: epoch, learning_rate, the mean of every loss term, and their total.
-        parameters: How many numbers were trained.
-        provenance: `data` (name, table: the table's digest, content: the images' digest, None = not recorded), `start`
-            (`random`, or a sentence on the weights that were loaded), `training` (one STRETCH for each process that
-            trained some epochs) and `evaluation`.
-    """
+    """What a run measured."""
 
     digest: str
     title: str
-    run: dict[str, Any]
-    settings: dict[str, Any]
-    scores: pd.DataFrame
-    restoration: pd.DataFrame | None
-    epochs: pd.DataFrame
-    parameters: int
+    run: dict[str, Any]  # settings that are not at their defaults, as plain JSON; `digest` is their digest
+    settings: dict[str, Any]  # every setting, as plain JSON
+    scores: pd.DataFrame  # what `evaluate` returned
+    restoration: pd.DataFrame | None  # what `restoration_quality` returned, if the run asks for it
+    epochs: pd.DataFrame  # a line per epoch: epoch, learning_rate, the mean of every loss term, their total
+    parameters: int  # how many numbers were trained
+    # data (name, table: digest, content: digest of the images or None), start (`random` or a sentence on the weights),
+    # training (a STRETCH for each process that trained some epochs), evaluation
     provenance: dict[str, Any]
 
     @property
@@ -85,10 +73,7 @@ class Record:
         """Return one score in per cent; NaN where no query counted.
 
         `test` is `drawn` (each query at the rate that the protocol drew for it; with `rate` those that drew it only) or
-        `uniform` (all queries at `rate`). `metric` and `protocol` are among CHOICES.
-
-        Raises:
-            InputError: The record has no such score; names those that it has.
+        `uniform` (all queries at `rate`). `metric` and `protocol` are among CHOICES; InputError names those there are.
         """
         chosen = self.scores
         for name, value in {"test": test, "protocol": protocol, "metric": metric, "rate": rate}.items():

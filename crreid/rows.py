@@ -316,10 +316,7 @@ def changed(run: Run, changes: Mapping[str, Any]) -> Run:
     """Return a run with other settings, and its teacher with the same where it has them.
 
     `changes` goes by dotted names, e.g. `{"method.restoration_weight": 1.0, "data.mlr.cameras": [2]}`. A setting that
-    this run lacks but some row of the study has is left alone.
-
-    Raises:
-        InputError: A setting that no row has, or a value that it cannot take.
+    this run lacks but some row of the study has is left alone; one that no row has is an InputError.
     """
     known = _settings(run).keys()
     for name, value in changes.items():

@@ -40,31 +40,18 @@ class Busy(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training and its evaluation. The defaults are the paper's size and schedule.
-
-    Attributes:
-        data: Which images.
-        method: Settings of the method; they build it.
-        schedule: Epochs, batches, learning rate.
-        evaluation: How it is evaluated.
-        size: (height, width) of the network's input in pixels.
-        augmentation: Augmentation of training pairs.
-        weights: Where the backbone starts: `random`, `timm` (pretrained weights by the architecture's name), or
-            `file <sha256>` for a local file.
-        teacher: The run whose network guides this one.
-        seed: Random seed of weights, batches, augmentation and dropout.
-    """
+    """One training and its evaluation. The defaults are the paper's size and schedule."""
 
     tag: ClassVar[str] = "Run"
     data: DataSettings
     method: MethodSettings
     schedule: Schedule = field(default_factory=Schedule)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    size: tuple[int, int] = (256, 128)
+    size: tuple[int, int] = (256, 128)  # (height, width) of the network's input in pixels
     augmentation: Augmentation = field(default_factory=Augmentation)
-    weights: str = "random"
-    teacher: Run | None = None
-    seed: int = 0
+    weights: str = "random"  # start of the backbone: `random`, `timm` (by its name) or `file <sha256>`
+    teacher: Run | None = None  # the run whose network guides this one
+    seed: int = 0  # of weights, batches, augmentation and dropout
 
     @property
     def digest(self) -> str:
@@ -83,27 +70,16 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """What belongs to this machine and changes no number.
+    """What belongs to this machine and changes no number."""
 
-    Attributes:
-        results_dir: Holds `records/`.
-        runs_dir: Holds weights, checkpoints and the cache of decoded images; one folder for all processes that train
-            together, on whatever machine they are.
-        data_root: Folder or file of the data set; None for built-in data.
-        device: `auto` takes a GPU where there is one.
-        weights_files: Local files by the names `file <sha256>` that runs use, see `StartingWeights`.
-        wait: Wait where another process trains the run, instead of raising Busy.
-        progress: Called after every step of a training with the steps done and the steps of the whole training.
-    """
-
-    results_dir: Path
-    runs_dir: Path
-    data_root: Path | None = None
-    device: str = "auto"
-    weights_files: tuple[tuple[str, Path], ...] = ()
-    wait: bool = True
+    results_dir: Path  # holds `records/`
+    runs_dir: Path  # weights, checkpoints and decoded images: one folder for all processes that train together
+    data_root: Path | None = None  # folder or file of the data set; None for built-in data
+    device: str = "auto"  # `auto` takes a GPU where there is one
+    weights_files: tuple[tuple[str, Path], ...] = ()  # by the names `file <sha256>` that runs use
+    wait: bool = True  # where another process trains the run, instead of raising Busy
     report: Callable[[str], None] = print
-    progress: Callable[[int, int], None] | None = None
+    progress: Callable[[int, int], None] | None = None  # called after every training step: steps done, all steps
 
     def torch_device(self) -> torch.device:
         """Return the device as torch knows it. Raises InputError for one that is not available."""
@@ -140,17 +116,14 @@ class Workspace:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedRun:
-    """A trained method in evaluation mode on `device`, the data it was trained for, and how that went, where it was.
-
-    `start` is `random`, or a sentence on the weights that were loaded before the training.
-    """
+    """A trained method in evaluation mode on `device`, the data it was trained for, and how that went."""
 
     run: Run
     method: Method
     data: PreparedData
     device: torch.device
     log: TrainingLog
-    start: str
+    start: str  # `random`, or a sentence on the weights that were loaded before the training
 
 
 def with_teachers(runs: Iterable[Run]) -> list[Run]:
@@ -165,10 +138,7 @@ def with_teachers(runs: Iterable[Run]) -> list[Run]:
 
 
 def missing_trainings(run: Run, workspace: Workspace) -> list[Run]:
-    """Return what is still to be trained before the run can be evaluated, teachers first.
-
-    A teacher without weights counts even where its student has them: the student is built with it.
-    """
+    """Return what is still to be trained, teachers first; a trained student is built with its teacher, too."""
     return [each for each in with_teachers([run]) if not workspace.training_file(each).exists()]
 
 
@@ -196,9 +166,6 @@ def measure(run: Run, workspace: Workspace) -> Record:
 
     Two processes that ask for the same run wait for each other; the second finds the record of the first. Processes
     that torchrun has started (see `process_group`) call this together: all train, the first one evaluates and writes.
-
-    Raises:
-        InputError: As `find_record`; the run cannot be trained; or `Busy`.
     """
     if (record := of_first(lambda: find_record(run, workspace))) is not None:
         return record
@@ -311,10 +278,7 @@ def _trained(run: Run, workspace: Workspace, here: dict[str, Any]) -> TrainedRun
 
 
 def _read_training(run: Run, workspace: Workspace, content: str) -> tuple[TrainingLog, str] | None:
-    """Return how a run was trained, and its start; None where it was not trained to its end.
-
-    Raises InputError where the files are damaged, or belong to another run or to other images.
-    """
+    """Return how a run was trained, and its start; None where it was not trained to its end."""
     file, weights = workspace.training_file(run), workspace.weights_file(run)
     if not (file.exists() and weights.exists()):
         return None

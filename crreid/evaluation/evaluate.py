@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -26,28 +26,16 @@ BATCH = 64  # images embedded at a time
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """How a run is evaluated.
-
-    Attributes:
-        flip: Add the descriptor of the mirror image. The release does, the paper does not mention it.
-        draws: Single-shot galleries drawn (SING: 100).
-        query_rates: Downsampling rates of further tests, each of all queries at this one rate, from their
-            high-resolution files.
-        restoration_rates: Rates at which `restoration_quality` measures the restored queries; none by default.
-        perceptual_weights: AlexNet's, `file <sha256>`: `restoration_quality` measures LPIPS too. Empty for no LPIPS.
-        part: Part of the descriptor to compare, by its name in `Method.parts`; empty for the whole.
-        rate_error: Added to the rates of the queries that the method is told, but not to those by which they are
-            downsampled: how a method that adapts to the rate fares when it is told a wrong one.
-    """
+    """How a run is evaluated."""
 
     tag: ClassVar[str] = "EvaluationSettings"
-    flip: bool = True
-    draws: int = 100
-    query_rates: tuple[float, ...] = ()
-    restoration_rates: tuple[float, ...] = ()
-    perceptual_weights: str = ""
-    part: str = ""
-    rate_error: float = 0.0
+    flip: bool = True  # add the descriptor of the mirror image; the release does, the paper does not mention it
+    draws: int = 100  # single-shot galleries drawn (SING: 100)
+    query_rates: tuple[float, ...] = ()  # further tests, each of all queries at one rate, from high-resolution files
+    restoration_rates: tuple[float, ...] = ()  # at which `restoration_quality` measures the restored queries
+    perceptual_weights: str = ""  # AlexNet's, `file <sha256>`, for LPIPS; empty for no LPIPS
+    part: str = ""  # the part of the descriptor to compare, by its name in `Method.parts`; empty for the whole
+    rate_error: float = 0.0  # added to the rates that the method is told of queries, not to those that downsample them
 
 
 @torch.inference_mode()
@@ -65,16 +53,13 @@ def evaluate(
     Returns:
         The columns of `multi_shot` and `single_shot` behind a column test. `drawn`: each query at the rate that the
         protocol drew for it; rate NaN = all queries, else those that drew this rate. `uniform`: all queries at one
-        rate, for each of `settings.query_rates`.
-
-    Raises:
-        InputError: The method has no such part, or no query has a correct match.
+        rate, for each of `settings.query_rates`. Raises InputError for a part that the method lacks.
     """
-    tests = [("drawn", data.query), *(("uniform", data.query.with_rates(rate)) for rate in settings.query_rates)]
-    queries = [query for _, query in tests]
+    queries = [data.query, *(data.query.with_rates(rate) for rate in settings.query_rates)]
     every = _distances(method, data, queries, settings, size=size, device=device, precision=precision)
     tables = []
-    for (test, query), distances in zip(tests, every, strict=True):
+    for query, distances in zip(queries, every, strict=True):
+        test = "uniform" if tables else "drawn"
         labels = RetrievalLabels.from_tables(query, data.gallery)
         drawn = single_shot(distances, labels, draws=settings.draws, generator=np.random.default_rng(0))
         scores = pd.concat([multi_shot(distances, labels), drawn])
@@ -116,10 +101,8 @@ def _distances(
         raise InputError(f"{type(method).__name__} has no part {settings.part!r} of its descriptor; {has}")
 
     def describe(table: ImageTable, rates: Tensor) -> Tensor:
-        flip = settings.flip
-        found = embed_table(
-            method, table, data.pixels, size, rates=rates, flip=flip, device=device, precision=precision
-        )
+        options: dict[str, Any] = {"flip": settings.flip, "device": device, "precision": precision}
+        found = embed_table(method, table, data.pixels, size, rates=rates, **options)
         return found[:, parts.get(settings.part, slice(None))].to(device)
 
     gallery = describe(data.gallery, torch.from_numpy(data.stated_rates(data.gallery)))
@@ -143,8 +126,7 @@ def embed_table(
     """Return the descriptors, (rows, D) float32 on the CPU, of the images of a table, degraded by their rates.
 
     The method is told `rates`, (rows,) float32; None tells it those of the table. `flip` adds the descriptor of the
-    mirror image (the release's flip test); the distance normalises afterwards. The method is on `device` and set to
-    evaluation mode here; the other arguments are those of `evaluate`.
+    mirror image; the distance normalises afterwards. The method is on `device` and set to evaluation mode here.
     """
     keep_freed_memory()
     method.eval()
@@ -171,11 +153,7 @@ def image_batches(table: ImageTable, pixels: PixelCache, size: tuple[int, int]) 
 
 
 def chance_rank1(data: PreparedData) -> float:
-    """Return rank-1 in per cent of a random ranking: the mean share of correct matches among the images that count.
-
-    As in the scores, gallery images of a query's own identity and camera do not count, nor do queries without a correct
-    match.
-    """
+    """Return rank-1 in per cent of a random ranking: the mean share of correct matches among images that count."""
     labels = RetrievalLabels.from_tables(data.query, data.gallery)
     gallery = np.count_nonzero(labels.gallery_identities != JUNK)
     shares = [len(matches) / (gallery - len(own)) for matches, own in labels.matches() if len(matches)]

@@ -1,8 +1,7 @@
 """How near an image comes to its original: PSNR, SSIM and LPIPS, and both of what a method restores.
 
 PSNR and SSIM stand for several numbers in the literature (luminance or colour, cropped or not, uniform or Gaussian
-window), several decibels apart; numbers of two papers compare only where these choices do. Here scikit-image computes
-them with every choice spelled out.
+window), several decibels apart. Here scikit-image computes them with every choice spelled out.
 
 LPIPS, learned perceptual image patch similarity (Zhang et al., CVPR 2018), says how different two images look to a
 network: version 0.1 with AlexNet, as the authors' package `lpips` computes it. The package brings the weights of the
@@ -42,8 +41,7 @@ an image with a single value off by one has 98.1 decibels."""
 def peak_signal_to_noise_ratio(original: UInt8Image, image: UInt8Image) -> float:
     """Return the peak signal-to-noise ratio, 10 log10(255² / mean squared error) dB, of two (H, W, 3) uint8 images.
 
-    One mean squared error over all pixels and the three channels of RGB, no crop. Infinite for identical images:
-    whoever averages must decide what such an image counts for. Raises InputError for other types or shapes that differ.
+    One mean squared error over all pixels and the three channels of RGB, no crop. Infinite for identical images.
     """
     _check(original, image, "(H, W, 3)", least=1)
     with np.errstate(divide="ignore"):
@@ -54,9 +52,7 @@ def structural_similarity(original: UInt8Image, image: UInt8Image) -> float:
     """Return the structural similarity in [-1, 1] of two (H, W, 3) uint8 images, as Wang et al. define it (TIP 2004).
 
     Window of 11x11 pixels weighted by a Gaussian of deviation 1.5, K1 = 0.01, K2 = 0.03, range 255, population
-    covariance. Each RGB channel by itself, then the mean of the three. Nothing is cropped from the images, and every
-    window whose 11x11 pixels lie inside of them counts the same. Raises InputError for other types, images smaller than
-    the window, or shapes that differ.
+    covariance. Each RGB channel by itself, then the mean of the three, over every window that lies inside the images.
     """
     _check(original, image, "(H, W, 3)", least=WINDOW)
     window = {"gaussian_weights": True, "sigma": 1.5, "truncate": 3.5}  # 3.5 deviations: 5 pixels to each side
@@ -68,10 +64,7 @@ class PerceptualDistance:
     """LPIPS of pairs of images, in float32 whatever they were made in."""
 
     def __init__(self, weights: Mapping[str, Tensor], *, origin: str, device: torch.device) -> None:
-        """Builds the network on a device from AlexNet's weights by torchvision's names; `origin` is for messages.
-
-        Raises InputError where the weights are not AlexNet's, or the package `lpips` is not installed.
-        """
+        """Build the network on a device from AlexNet's weights by torchvision's names; `origin` is for messages."""
         try:
             lpips: Any = importlib.import_module("lpips")  # an optional extra
         except ImportError as error:
@@ -88,10 +81,7 @@ class PerceptualDistance:
 
     @torch.inference_mode()
     def __call__(self, originals: UInt8Image, images: UInt8Image) -> list[float]:
-        """Return the distance, at least 0, of each image from its original, both (N, H, W, 3) uint8.
-
-        Raises InputError for other types, sides below 31 pixels, or shapes that differ.
-        """
+        """Return the distance, at least 0, of each image from its original, both (N, H, W, 3) uint8."""
         _check(originals, images, "(N, H, W, 3)", least=LEAST_SIDE)
         tensors = (torch.tensor(array, device=self._device).permute(0, 3, 1, 2) for array in (originals, images))
         found: Tensor = self._network(*(tensor.float() / RANGE for tensor in tensors), normalize=True)
@@ -114,8 +104,7 @@ def restore_pixels(
 ) -> NDArray[np.uint8] | None:
     """Restore (N, H, W, 3) uint8 images at the network's input size, low resolution already upsampled.
 
-    The method is on `device` and set to evaluation mode here. Returns pixels of the same shape, clamped to the range of
-    an image and rounded; None for a method that restores nothing. Raises InputError where its output is not finite.
+    Returns pixels of the same shape, clamped and rounded; None for a method that restores nothing.
     """
     method.eval()
     inputs = normalise(torch.tensor(images, device=device))
@@ -153,9 +142,6 @@ def restoration_quality(
     Returns:
         Columns rate, measure (`psnr` in decibels, where an image without error counts `IDENTICAL_DECIBELS`, `ssim`,
         and `lpips` where it is measured), value, input (the same of the unrestored input), images (their number).
-
-    Raises:
-        InputError: A rate below 1, or a size below those pixels.
     """
     measures = ("psnr", "ssim") if perceptual is None else ("psnr", "ssim", "lpips")
     lines: list[tuple[float, str, float, float, int]] = []

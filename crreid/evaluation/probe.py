@@ -29,8 +29,7 @@ def probe(
     """Cross-validate a logistic regression by identity: all images of an identity are in one of at most five folds.
 
     Features are standardised by the training folds, and the penalty is chosen among them by identities too, since one
-    that suits few loud features hides many faint ones. Classes count alike, however many images each has. Nothing is
-    drawn: the same descriptors give the same result.
+    that suits few loud features hides many faint ones. Nothing is drawn: the same descriptors give the same result.
 
     Args:
         features: (N, D) finite descriptors.
@@ -39,13 +38,9 @@ def probe(
         penalties: Strengths of the L2 penalty to choose from (one over scikit-learn's C).
 
     Returns:
-        One row per fold, each judged on identities that the classifier was not fitted to: fold (from 1), accuracy
-        (balanced: the mean over the classes of the share recognised, in [0, 1]), chance (one over the number of
-        classes), images (descriptors judged).
-
-    Raises:
-        InputError: Some fold does not hold a class, or leaves no images of it to learn from.
-        ValueError: Lengths differ, a number is not finite, or there is one class or identity only.
+        One row per fold: fold (from 1), accuracy (balanced: the mean over the classes of the share recognised, in
+        [0, 1]), chance (one over the number of classes), images (descriptors judged). Raises InputError where a class
+        is not on both sides of every fold.
     """
     classes = np.unique(targets)
     labels = np.searchsorted(classes, targets)
@@ -53,10 +48,8 @@ def probe(
     lines = []
     for fold, (fitted, judged) in enumerate(GroupKFold(count).split(features, labels, identities), start=1):
         if any(len(np.unique(labels[part])) < len(classes) for part in (fitted, judged)):
-            raise InputError(
-                f"fold {fold} of {count} lacks one of the {len(classes)} classes; "
-                "expected every identity at every resolution"
-            )
+            lacks = f"fold {fold} of {count} lacks one of the {len(classes)} classes"
+            raise InputError(f"{lacks}; expected every identity at every resolution")
         penalty = _chosen_penalty(features[fitted], labels[fitted], identities[fitted], penalties)
         accuracy = _accuracies(features, labels, [(fitted, judged)], penalty)[0]
         lines.append({"fold": fold, "accuracy": accuracy, "chance": 1 / len(classes), "images": len(judged)})

@@ -73,11 +73,7 @@ class RetrievalLabels:
 
     @classmethod
     def from_tables(cls, query: ImageTable, gallery: ImageTable) -> Self:
-        """Return the labels of two image tables, one per image, in table order.
-
-        The gallery's rows of the role junk become `JUNK`, those of the role distractor `DISTRACTOR`; the roles of
-        queries do not matter. Raises InputError where a query has a negative identity.
-        """
+        """Return the labels of two image tables; gallery rows of the roles junk and distractor become those labels."""
         role = gallery.rows["role"]
         identities = gallery.rows["identity"].mask(role == "junk", JUNK).mask(role == "distractor", DISTRACTOR)
         return cls(
@@ -89,10 +85,7 @@ class RetrievalLabels:
         )
 
     def matches(self) -> Iterator[tuple[Integers, Integers]]:
-        """Yield for each query its correct matches, and the images of its identity and camera, which are removed.
-
-        Both are gallery indices, ascending.
-        """
+        """Yield each query's correct matches, and the removed images of its own camera: ascending gallery indices."""
         order = np.argsort(self.gallery_identities, kind="stable")  # images of one identity stay in gallery order
         grouped = self.gallery_identities[order]
         starts, stops = (np.searchsorted(grouped, self.query_identities, side=side) for side in ("left", "right"))
@@ -116,9 +109,7 @@ def multi_shot(distances: Distances, labels: RetrievalLabels, *, unmatched: Unma
         Columns `SCORE_COLUMNS`: protocol (`multi_shot`), rate (NaN = all queries, else those of this rate), metric
         (rank1, rank5, rank10, rank20, map_hit, map_trapezoid), value (mean over queries, in [0, 1]; NaN where none
         could be scored), deviation (NaN), queries (all of this rate), unmatched (how many of them have no match).
-
-    Raises:
-        InputError: Shapes differ, a distance is NaN, no query has a correct match, or `unmatched` is unknown.
+        Raises InputError where shapes differ, a distance is NaN, or no query has a correct match.
     """
     positions = match_positions(distances, labels)
     first = np.array([found[0] if len(found) else -1 for found in positions], dtype=np.int64)
@@ -143,8 +134,8 @@ def single_shot(
     image is removed and the query left out of that draw's mean, under either setting of `unmatched`, which concerns
     the queries that no draw could match.
 
-    `draws` is at least 1 (SING: 100); arguments, columns and errors are else those of `multi_shot`, without mean
-    average precision: value is the mean over the draws, deviation their sample standard deviation, NaN for one draw.
+    Arguments and columns are else those of `multi_shot`, without mean average precision: value is the mean over the
+    draws (SING: 100), deviation their sample standard deviation, NaN for one draw.
     """
     if draws < 1:
         raise InputError(f"single-shot needs at least 1 draw of the gallery, not {draws}")
@@ -170,8 +161,7 @@ def rank_lists(distances: Distances, labels: RetrievalLabels, *, length: int = 1
     """Return the nearest gallery images of each query, without junk and images of its identity from its own camera.
 
     Columns query (row of `distances`), rank (from 1), gallery (column of `distances`), correct (whether the image shows
-    the query's identity); nearest first, fewer than `length` where the gallery is smaller. Raises InputError where
-    shapes differ, a distance is NaN, or the length is below 1.
+    the query's identity); nearest first, fewer than `length` where the gallery is smaller.
     """
     if length < 1:
         raise InputError(f"the length of a ranked list must be at least 1, not {length}")
@@ -187,10 +177,7 @@ def rank_lists(distances: Distances, labels: RetrievalLabels, *, length: int = 1
 
 
 def match_positions(distances: Distances, labels: RetrievalLabels) -> list[Integers]:
-    """Return for each query the 0-based positions, ascending, of its correct matches among the images that count.
-
-    The list of a query without a correct match is empty. Raises InputError where shapes differ or a distance is NaN.
-    """
+    """Return for each query the 0-based positions, ascending, of its correct matches among the images that count."""
     junk = np.flatnonzero(labels.gallery_identities == JUNK)
     positions = []
     for row, matches, own in _queries(distances, labels):
@@ -260,10 +247,9 @@ def _scores(
     unmatched: str,
     precisions: dict[str, NDArray[np.float64]],
 ) -> pd.DataFrame:
-    """Return the mean scores of all queries and of those of each rate.
+    """Return the mean scores of all queries and of those of each rate, from arrays (draws, queries).
 
-    `positions`, (draws, queries), of first correct matches are -1 where a draw has none; `matched`, (queries,), says
-    whether the gallery has one at all; `precisions` are further metrics, (draws, queries).
+    `positions` of first correct matches are -1 where a draw has none; `matched` (queries,) whether the gallery has one.
     """
     if unmatched not in get_args(Unmatched):
         raise InputError(f"unmatched must be 'exclude' or 'zero', not {unmatched!r}")
@@ -291,7 +277,5 @@ def _why_unmatched(labels: RetrievalLabels) -> str:
         return "there is no query to evaluate"
     if not np.isin(labels.query_identities, labels.gallery_identities).any():
         return f"no identity of the {len(labels.query_identities)} queries is in the gallery; expected a shared one"
-    return (
-        "every gallery image of a query's identity is from the query's own camera and therefore removed; "
-        "expected gallery images of other cameras"
-    )
+    removed = "every gallery image of a query's identity is from the query's own camera and therefore removed"
+    return f"{removed}; expected gallery images of other cameras"
