@@ -19,6 +19,7 @@ from crreid.errors import InputError, did_you_mean
 
 PROFILES = Literal["smoke", "quick", "reduced", "paper", "printed", "released"]
 DATASETS = ("synthetic", "market-1501", "dukemtmc-reid", "cuhk03", "cuhk03-new", "viper", "caviar", "own")
+SIZES = Literal["paper", "quick", "smoke"]
 
 DataSet = Annotated[str, tyro.conf.Positional]
 Tables = Annotated[tuple[str, ...], tyro.conf.Positional]
@@ -26,34 +27,22 @@ Tables = Annotated[tuple[str, ...], tyro.conf.Positional]
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What to train, and where.
+    """What to train, and where."""
 
-    Attributes:
-        only: Tables, the same as by position.
-        rows: Rows of the tables, e.g. PS-HRNet; none = all.
-        profile: Size of networks, images and schedule.
-        dataset: Data set, with mlr- before its name for the cross-resolution build.
-        data_root: Folder or file of the data set; none for built-in data.
-        seeds: Random seeds; every row is trained once per seed.
-        weights: Start of the backbones: random, timm, a local file, or e.g. resnet50=FILE.
-        device: auto, cpu or cuda.
-        results_dir: Where results go; the checkout's results by default.
-        set: Settings to change in every run, e.g. schedule.epochs=4 method.pseudo_siamese_weight=1.0.
-        force: Train again what is recorded.
-        list_only: Run nothing; show rows, what is recorded, what is missing, and how long each took.
-    """
-
-    only: tuple[str, ...] = ()
-    rows: tuple[str, ...] = ()
-    profile: PROFILES = "quick"
-    dataset: str = "mlr-synthetic"
-    data_root: str = ""
-    seeds: tuple[int, ...] = (0,)
-    weights: str = "random"
-    device: str = "auto"
-    results_dir: str = ""
-    set: tuple[str, ...] = ()
-    force: tyro.conf.FlagCreatePairsOff[bool] = False
+    only: tuple[str, ...] = ()  # Tables, the same as by position.
+    rows: tuple[str, ...] = ()  # Rows of the tables, e.g. PS-HRNet; none = all.
+    profile: PROFILES = "quick"  # Size of networks, images and schedule.
+    dataset: str = "mlr-synthetic"  # Data set, with mlr- before its name for the cross-resolution build.
+    data_root: str = ""  # Folder or file of the data set; none for built-in data.
+    seeds: tuple[int, ...] = (0,)  # Random seeds; every row is trained once per seed.
+    weights: str = "random"  # Start of the backbones: random, timm, a local file, or e.g. resnet50=FILE.
+    device: str = "auto"  # auto, cpu or cuda.
+    results_dir: str = ""  # Where results go; the checkout's results by default.
+    set: tuple[
+        str, ...
+    ] = ()  # Settings to change in every run, e.g. schedule.epochs=4 method.pseudo_siamese_weight=1.0.
+    force: tyro.conf.FlagCreatePairsOff[bool] = False  # Train again what is recorded.
+    # Run nothing; show rows, what is recorded, what is missing, and how long each took.
     list_only: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -190,11 +179,7 @@ def study(tables: Tables = (), /, choice: Choice = Choice(), jobs: int = 1) -> N
 
 
 def bench(
-    size: Literal["paper", "quick", "smoke"] = "quick",
-    device: str = "auto",
-    repeats: int = 3,
-    threads: int = 1,
-    out: str = "results/bench",
+    size: SIZES = "quick", device: str = "auto", repeats: int = 3, threads: int = 1, out: str = "results/bench"
 ) -> None:
     """Time training and evaluation of PS-HRNet against a straightforward baseline.
 
@@ -211,11 +196,7 @@ def bench(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; print one sentence and exit with status 2 on input that cannot be used.
-
-    Args:
-        arguments: Those after the program's name; None = of this process.
-    """
+    """Run a command; print one sentence and exit with status 2 on input that cannot be used."""
     words = sys.argv[1:] if arguments is None else arguments
     name = " ".join(words[: 2 if words[:1] == ["data"] else 1])
     if words[:1] == ["--version"]:
@@ -227,12 +208,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if name not in COMMANDS:
             raise InputError(f"there is no command {name!r}{did_you_mean(name, COMMANDS)}")
-        tyro.cli(
-            COMMANDS[name],
-            prog=f"crreid {name}",
-            args=words[len(name.split()) :],
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
+        rest, bare = words[len(name.split()) :], (tyro.conf.OmitArgPrefixes,)
+        tyro.cli(COMMANDS[name], prog=f"crreid {name}", args=rest, config=bare)
     except InputError as error:
         if int(os.environ.get("RANK", "0")) > 0:  # torchrun ends the others before they say it again
             time.sleep(5)
@@ -243,13 +220,8 @@ def main(arguments: list[str] | None = None) -> None:
         os._exit(130)  # the processes that it started end with it
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "data describe": describe,
-    "data mlr": mlr,
-    "run": run,
-    "study": study,
-    "bench": bench,
-}
+COMMANDS: dict[str, Callable[..., None]] = {"data describe": describe, "data mlr": mlr}
+COMMANDS |= {"run": run, "study": study, "bench": bench}
 
 
 def _help() -> str:
@@ -317,7 +289,6 @@ def _assigned(entries: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _check_dataset(name: str) -> None:
-    """Refuse an unknown name before anything heavy is imported."""
     if name.removeprefix("mlr-") not in DATASETS:
         raise InputError(f"there is no data set {name!r}{did_you_mean(name, DATASETS)}")
 

@@ -1,8 +1,7 @@
 """`crreid bench`: how fast this machine trains, embeds and ranks, relative to the recipe as anyone would write it.
 
-Every recipe runs in a fresh process, since a process keeps its peak of memory and the state of its heap to its end; the
-recipes of a section take turns, so that whatever else the machine does meets them all. `results/bench/README.md` tells
-what the columns of the CSV mean.
+Every recipe runs in a fresh process, since a process keeps its peak of memory and its heap to its end; recipes take
+turns, so that whatever else the machine does meets them all. `results/bench/README.md` tells the columns of the CSV.
 """
 
 from __future__ import annotations
@@ -61,8 +60,8 @@ PEAKS = {"fp32": "product of fp32 matrices", "bf16": "product of bf16 matrices"}
 
 ON_CPU = {"smoke": ((2, 2), (2, 2)), "quick": ((6, 4), (18, 4)), "paper": ((3, 4), (3, 2))}
 ON_GPU = {"smoke": ((2, 2), (2, 2)), "quick": ((6, 4), (100, 4)), "paper": ((6, 4), (100, 4))}
-"""Of each size, a batch (identities, images of each) and the training images of an epoch (identities, images per
-camera). The paper's batch of 6 x 4 would take most of a minute on a CPU."""
+"""Batch (identities, images of each) and training images of an epoch (identities, images per camera) of each size. The
+paper's batch of 6 x 4 would take most of a minute on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,6 @@ class _Job:
         return replace(rows["PS-HRNet"], schedule=replace(schedule, precision=self.precision))
 
     def method(self) -> Method:
-        """Build the method on the device, in training mode, with the recipe's modules and layout."""
         torch.manual_seed(0)
         method = untrained(self.run(), self.sizes[1][0])
         if self.plain:
@@ -108,7 +106,6 @@ class _Job:
         return method.to(self.device).to(memory_format=self.layout).train()
 
     def noise(self) -> PairBatch:
-        """Return a batch of noise in the recipe's layout."""
         batch = random_batch(*self.sizes[0], self.run().size, torch.device(self.device))
         high, low = (images.contiguous(memory_format=self.layout) for images in (batch.high, batch.low))
         return replace(batch, high=high, low=low)
@@ -126,8 +123,7 @@ def bench(
 ) -> Path:
     """Measure training and evaluation of PS-HRNet against the plain recipe; print a table, write and return a CSV file.
 
-    `crreid bench --help` tells the options. More threads than one wait for each other at every barrier. Raises
-    InputError where a number is out of range, or the recipes' scores differ.
+    `crreid bench --help` tells the options. Raises InputError where the recipes' scores differ.
     """
     if size not in ON_CPU or min(repeats, threads) < 1:
         raise InputError(f"bench needs a size of {', '.join(ON_CPU)}, and repeats and threads of at least 1")
@@ -144,17 +140,10 @@ def bench(
             for repeat, recipe in ((repeat, recipe) for repeat in range(repeats) for recipe in recipes):
                 print(f"{section}, {recipe}, process {repeat + 1} of {repeats}", flush=True)
                 rows += _in_process(_measured, make(section=section, recipe=recipe))
-    frame = _summary(pd.DataFrame(rows).reindex(columns=COLUMNS)).assign(
-        size=size,
-        batch="{} x {}".format(*facts.sizes[0]),
-        repeats=repeats,
-        device=here["device"],
-        threads=threads,
-        torch=here["packages"]["torch"],
-        commit=here["commit"],
-        dirty=here["dirty"],
-        date=time_stamp(),
-    )
+    told = {"size": size, "batch": "{} x {}".format(*facts.sizes[0]), "repeats": repeats, "device": here["device"]}
+    told |= {"threads": threads, "torch": here["packages"]["torch"]}
+    told |= {"commit": here["commit"], "dirty": here["dirty"], "date": time_stamp()}
+    frame = _summary(pd.DataFrame(rows).reindex(columns=COLUMNS)).assign(**told)
     print(frame[COLUMNS[1:]].to_string(index=False, na_rep="", float_format="{:,.3f}".format))
     slug = re.sub(r"[^a-z0-9]+", "-", here["device"].lower()).strip("-")
     file = Path(out).expanduser() / f"{slug}-{size}.csv"
@@ -207,7 +196,6 @@ def _arithmetic(job: _Job) -> list[dict[str, Any]]:
 
 
 def _measured(job: _Job) -> list[dict[str, Any]]:
-    """Measure a section by a recipe, and the most memory that it needed."""
     torch.set_num_threads(job.threads)
     if not job.plain:
         keep_freed_memory()
@@ -216,13 +204,11 @@ def _measured(job: _Job) -> list[dict[str, Any]]:
 
 
 def _step(job: _Job) -> dict[str, Any]:
-    """Time training steps on one batch of noise that stays on the device."""
     step, batch = job.stepper(job.method()), job.noise()
     return _row("PS-HRNet, training step", "pairs", _seconds(lambda: step(batch), job), len(batch.labels))
 
 
 def _embedding(job: _Job) -> dict[str, Any]:
-    """Time descriptors of noise and of its mirror images."""
     method, batch = job.method().eval(), job.noise()
 
     @torch.inference_mode(not job.plain)
@@ -263,7 +249,6 @@ def _epoch(job: _Job) -> dict[str, Any]:
 
 
 def _ranking(job: _Job) -> dict[str, Any]:
-    """Time both mean average precisions and the matching characteristic, from a distance matrix."""
     distances, labels = ranking_problem(*((40, 300) if job.size == "smoke" else (3368, 15913)))
     clock = time.perf_counter()
     if job.plain:

@@ -1,8 +1,7 @@
 """What networks and whole methods cost: parameters and multiply-adds, which are counted; time and memory, measured.
 
-Counts are the same on every machine and need no computation: they are taken on PyTorch's device `meta`, so that the
-networks of the papers' size are counted within seconds. Times are those of the fastest of several passes, since every
-other pass waited for whatever else the machine did; publish them through `crreid.bench.timings`.
+Counts need no computation: they are taken on PyTorch's device `meta`. Times are those of the fastest of several passes,
+since every other one waited for whatever else the machine did; publish them through `crreid.bench.timings`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -31,8 +30,7 @@ from crreid.training.step import TrainingStep
 
 MARKET_1501_IDENTITIES = 751  # for training
 
-PAPER_PAIRS = 71 * 539 * 24
-"""Training pairs of PS-HRNet's phase 2 in the paper: 71 epochs of 539 batches, once each training image per epoch."""
+PAPER_PAIRS = 71 * 539 * 24  # of PS-HRNet's phase 2 in the paper: 71 epochs of 539 batches, each image once per epoch
 
 META = torch.device("meta")
 LEAST_SECONDS = 0.3  # a small network passes in a millisecond; among many such passes one is delayed by nothing else
@@ -79,22 +77,18 @@ def cost(
 def multiply_adds(action: Callable[[], object]) -> int:
     """Return the multiply-adds of an action: half the floating-point operations that PyTorch's counter counts.
 
-    It counts convolutions, matrix products and attention; as is usual, not normalisation, activation, pooling and
-    resizing.
+    It counts convolutions, matrix products and attention, not normalisation, activation, pooling and resizing.
     """
     with FlopCounterMode(display=False) as counter:
         action()
-    operations: int = counter.get_total_flops()
-    return operations // 2
+    return int(counter.get_total_flops()) // 2
 
 
-def peak_bytes(action: Callable[[], object], besides: Iterable[Tensor]) -> int:
+def peak_bytes(action: Callable[[], object], besides: list[Tensor]) -> int:
     """Return the most memory in use at once during an action, without the tensors `besides`, which were there before.
 
-    On a GPU this is what PyTorch's allocator reports, the scratch memory of its kernels included. On a CPU it is the
-    sum of the tensors alive after each operation; scratch memory within an operation is not seen.
+    On a GPU this is what PyTorch's allocator reports, on a CPU the sum of the tensors alive after each operation.
     """
-    besides = list(besides)
     device = besides[0].device
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -102,8 +96,7 @@ def peak_bytes(action: Callable[[], object], besides: Iterable[Tensor]) -> int:
         before = torch.cuda.memory_allocated(device)
         action()
         return int(torch.cuda.max_memory_allocated(device) - before)
-    memory = _LiveTensors(besides)
-    with memory:
+    with _LiveTensors(besides) as memory:
         action()
     return memory.peak
 
@@ -123,21 +116,15 @@ class _LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         made = [tensor.untyped_storage() for tensor in tree_leaves(result) if isinstance(tensor, Tensor)]
         self._alive |= {StorageWeakRef(storage): storage.nbytes() for storage in made}  # type: ignore[no-untyped-call]
-        self._alive = {
-            storage: size
-            for storage, size in self._alive.items()
-            if storage not in self._besides and not storage.expired()  # type: ignore[no-untyped-call]
-        }
+        gone = {each for each in self._alive if each in self._besides or each.expired()}  # type: ignore[no-untyped-call]
+        self._alive = {storage: size for storage, size in self._alive.items() if storage not in gone}
         self.peak = max(self.peak, sum(self._alive.values()))
         return result
 
 
 def fastest_seconds(action: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return the shortest of at least so many durations of an action, more until LEAST_SECONDS have gone.
-
-    It is done once before, as a first time allocates and chooses kernels.
-    """
-    action()
+    """Return the shortest of at least so many durations of an action, more until LEAST_SECONDS have gone."""
+    action()  # a first time allocates and chooses kernels
     fastest, times, started = math.inf, 0, time.perf_counter()
     while times < max(1, repeats) or time.perf_counter() - started < LEAST_SECONDS:
         fastest, times = min(fastest, seconds_of(action, device)), times + 1
@@ -164,20 +151,17 @@ def random_batch(identities: int, images: int, size: tuple[int, int], device: to
     count = identities * images
     high, low = (torch.randn(count, 3, *size).to(device) for _ in range(2))
     labels = torch.arange(identities, device=device).repeat_interleave(images)
-    rates = torch.full((count,), RATE, device=device)
-    return PairBatch(high=high, low=low, labels=labels, rates=rates)
+    return PairBatch(high=high, low=low, labels=labels, rates=torch.full((count,), RATE, device=device))
 
 
 def method_counts(run: Run, identities: int = MARKET_1501_IDENTITIES) -> dict[str, Any]:
     """Count what training a run's method and embedding one image takes, without computing anything.
 
     Returns:
-        parameters_embedding (those that a descriptor depends on), parameters_training (those of all networks that take
-        part in training, discriminators and a frozen teacher included), training_multiply_adds (per pair, forward and
-        backward passes of all players), embedding_multiply_adds (per image, without the mirror image), and parts (how
-        many of these fall to the submodules that the method calls, e.g. `restoration`).
+        parameters_embedding (those that a descriptor depends on), parameters_training (discriminators and a frozen
+        teacher included), training_multiply_adds (per pair, forward and backward passes of all players),
+        embedding_multiply_adds (per image, without its mirror image), parts (how these fall to the submodules).
     """
-    schedule = run.schedule
 
     def train() -> None:
         for player in method.players():
@@ -185,7 +169,7 @@ def method_counts(run: Run, identities: int = MARKET_1501_IDENTITIES) -> dict[st
 
     with META:
         method = untrained(run, identities).train()
-        batch = random_batch(schedule.identities_per_batch, schedule.images_per_identity, run.size, META)
+        batch = random_batch(run.schedule.identities_per_batch, run.schedule.images_per_identity, run.size, META)
         training = multiply_adds(train) // len(batch.labels)
         embedding = _Embedding(method.eval().requires_grad_(True))
         with FlopCounterMode(display=False) as counter:
@@ -207,9 +191,8 @@ def method_speed(run: Run, identities: int, device: torch.device) -> dict[str, f
     """Measure a run's method with fresh weights on noise, at the run's precision; torch's generator stays as it was.
 
     Returns:
-        images_per_second (embedded as the evaluation does), query_milliseconds (the same for one image at a time),
-        step_peak_bytes (`peak_bytes` of the first training step: activations, gradients and momenta), and step_pairs
-        (the pairs of that step).
+        images_per_second (embedded as the evaluation does), query_milliseconds (one image at a time), step_peak_bytes
+        (`peak_bytes` of the first training step), step_pairs (the pairs of that step).
     """
     keep_freed_memory()  # as in training; else the first method would wait for pages that the others find
     schedule, bf16 = run.schedule, run.schedule.precision == "bf16"
@@ -237,7 +220,7 @@ def method_speed(run: Run, identities: int, device: torch.device) -> dict[str, f
 
 
 def training_pairs(train: ImageTable, schedule: Schedule) -> int:
-    """Return how many pairs a training sees in all its epochs: those of the batches that `IdentitySampler` makes."""
+    """Return how many pairs a training sees in all its epochs."""
     labels = train.rows["identity"].astype("category").cat.codes.tolist()
     identities, images = schedule.identities_per_batch, schedule.images_per_identity
     return schedule.epochs * len(IdentitySampler(labels, identities, images, seed=0)) * identities * images

@@ -1,9 +1,8 @@
 """The recipe as anyone would write it: the baseline of every ratio of the benchmark.
 
-Eager, images in NCHW, float32 or, as a setting, autocast; every image read, resized, degraded and augmented by PIL and
-torchvision when a loader asks for it; channel attention from ready modules; losses read after each step; a full sort of
-the gallery for each query. Losses, batches and augmentation are those of the package, so that its loss curve must be,
-too.
+Eager, images in NCHW, float32 or autocast; every image made by PIL and torchvision when a loader asks for it; channel
+attention from ready modules; losses read after each step; a full sort of the gallery for each query. Losses, batches
+and augmentation are those of the package, so that its loss curve must be, too.
 """
 
 from __future__ import annotations
@@ -123,11 +122,7 @@ class PlainStep:
 
 
 def plain_scores(distances: np.ndarray, labels: RetrievalLabels) -> dict[str, float]:
-    """Score as usual: sort the whole gallery for all queries at once, then look at one query after the other.
-
-    From distances (queries, gallery) without ties: `multi_shot`'s metrics by name, as fractions, over the queries that
-    have a correct match in the gallery.
-    """
+    """Return `multi_shot`'s metrics, from distances (queries, gallery) without ties, by a sort of the whole gallery."""
     order = np.argsort(distances, axis=1)
     matches = labels.gallery_identities[order] == labels.query_identities[:, None]
     first, hits, trapezoids = [], [], []

@@ -1,8 +1,7 @@
 """Timings as records: measured once, kept with their machine, and shown from then on.
 
-Two timings of the same work differ from moment to moment. A notebook that measured whenever it is rendered would change
-its tables each time, and by what else the machine did. So a timing lies in `results/timings/<digest>.json`, named by
-what was timed; it is measured again only with `force`, or after the file was deleted.
+A notebook that measured whenever it is rendered would change its tables each time. So a timing lies in
+`results/timings/<digest>.json`, named by what was timed, and is measured again only with `force`.
 """
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ def timing(
     device: torch.device,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Return a recorded timing, or measure and record it, on one thread of the CPU.
-
-    One thread, because several wait for each other at every barrier as soon as anything else runs on the machine.
+    """Return a recorded timing, or measure and record it, on one thread: several would wait for each other.
 
     Args:
         what: What is timed, as plain JSON; it names the record, whatever the machine.
@@ -40,8 +37,7 @@ def timing(
         force: Measure again what is recorded.
 
     Returns:
-        `values` (the numbers), `device` (its name), `threads` and `started` (date and time, UTC); the latter two are
-        None for timings that were taken before this was recorded.
+        `values` (the numbers), `device` (its name), `threads` and `started` (date and time, UTC); None if not recorded.
     """
     what = json.loads(json.dumps(what))
     file = results_dir / "timings" / f"{digest_of(what)}.json"

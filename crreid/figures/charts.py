@@ -53,9 +53,6 @@ def by_rate(
         seen: Rates of the training, marked on the axis; what lies above them is shaded.
         chance: Rank-1 of a random ranking in per cent; a dashed line in the panel of rank1.
         rows: Which rows, in this order; empty for all. The same list gives the same looks in every chart.
-
-    Raises:
-        InputError: A column is missing, or nothing of a metric can be drawn.
     """
     tables = [_at_rates(frame, metric, rows) for metric in metrics]
     styles = looks([*(rows or frame["row"]), "input"]) | {"input": _OTHER}
@@ -97,9 +94,6 @@ def bars(
         published: Columns row, metric, value, of the same data set; None or empty for no published numbers.
         names: What the two kinds of bars are, for the legend.
         rows: Which rows, in this order; empty for all, measured ones first.
-
-    Raises:
-        InputError: A column is missing, or there is nothing to draw.
     """
     both = _chosen(scores, "drawn", ("row", "metric", "value"), rows).assign(here=True)
     if published is not None:
@@ -155,15 +149,11 @@ def scatter(
         log: Whether the horizontal axis is logarithmic; its values are above 0.
         better: Which end of x is better: a dashed line then joins the measured rows that no other beats in both.
         names: What filled and hollow points are, for the legend.
-
-    Raises:
-        InputError: A column is missing, or no row has both numbers.
     """
     table = _chosen(frame if "source" in frame else frame.assign(source="measured"), "", ("row", x, y), ())
     if table.empty or (log and table[x].min() <= 0):
-        raise InputError(
-            f"frame has the {x} {table[x].min():g}; expected numbers{' above 0' if log else ''} of {x} and {y}"
-        )
+        expected = f"numbers{' above 0' if log else ''} of {x} and {y}"
+        raise InputError(f"frame has the {x} {table[x].min():g}; expected {expected}")
     groups = table.groupby(["source", "row"], sort=False)
     points = groups[[x, y]].mean().assign(deviation=groups[y].std()).reset_index()
     figure, (axes,) = _panels(1, 4.2)

@@ -30,8 +30,7 @@ def images(
 ) -> Figure:
     """Draw a grid of images, e.g. a row per person or query.
 
-    Images of any size fill their places; those with far fewer pixels are shown with hard pixels. A column without any
-    image is a narrow gap.
+    Images of any size fill their places. A column without any image is a narrow gap.
 
     Args:
         rows: (height, width, 3) uint8 each, or None for an empty place; all rows are equally long.
@@ -39,9 +38,6 @@ def images(
         labels: Left of the rows; empty for none.
         captions: By row and column, below the images, broken into lines; "" for none.
         frames: By row and column: True for a correct match (green, ✓), False for a false one (red, ✗), None for none.
-
-    Raises:
-        InputError: No image, something that is none, lists of another length, or too many columns.
 
     Example:
         >>> images([[query, None, *found]], columns=["query", "", "1", "2"], frames=[[None, None, True, False]])
@@ -87,7 +83,6 @@ def error_map(image: UInt8Image, original: UInt8Image, *, most: float = 50) -> U
     """Return where an image differs from its original, as colours from black (none) to pale yellow (`most` or more).
 
     All are (height, width, 3) uint8; `most` is an absolute error in grey levels of 255, mean of the three channels.
-    Raises InputError where the sizes differ.
     """
     if image.shape != original.shape:
         raise InputError(f"image has the shape {image.shape}; expected {original.shape}, the original's")

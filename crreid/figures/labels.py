@@ -28,8 +28,7 @@ def write(axes: Axes, text: str, at: Any, offset: Any, ink: str, **options: Any)
 def spread(wanted: Sequence[float], gaps: Sequence[float], low: float, high: float) -> NDArray[np.float64]:
     """Return places near the wanted ones that lie apart, moved least in the sense of squares; the order stays.
 
-    `gaps` are the room that each takes; neighbours keep half of both apart. Labels that do not all fit between `low`
-    and `high`, the ends of the axis, go beyond it.
+    `gaps` are the room that each takes. What does not fit between `low` and `high`, the ends of the axis, goes beyond.
     """
     order, room = np.argsort(wanted, kind="stable"), np.asarray(gaps, dtype=float)
     steps = np.concatenate([[0.0], np.cumsum((room[order][1:] + room[order][:-1]) / 2)])

@@ -90,10 +90,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file of 120 dpi; the same figure always gives the same bytes.
-
-    Pictures of people, which would take a megabyte, are stored with a palette of 256 colours.
-    """
+    """Return a figure as a PNG file of 120 dpi, the same bytes each time; pictures of people get 256 colours."""
     with study_style():
         file = BytesIO()
         figure.savefig(file, format="png", metadata={"Software": None})
@@ -117,10 +114,7 @@ class Look:
 
 
 def looks(rows: Sequence[str]) -> dict[str, Look]:
-    """Return a look for each row by its place in the list, so that charts that get the same list draw a row alike.
-
-    36 differ, and any two of the first six both in colour and in marker.
-    """
+    """Return a look for each row by its place in the list: 36 differ, the first six both in colour and in marker."""
     places = enumerate(dict.fromkeys(rows))
     return {
         row: Look(colour=COLOURS[at % 6], marker=MARKERS[(at + at // 6) % 6], ink=INKS[at % 6]) for at, row in places

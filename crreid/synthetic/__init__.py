@@ -1,6 +1,6 @@
 """The built-in data set: pedestrians drawn from numbers alone, so that every notebook runs without a download.
 
-How a picture is made, by `renderer` (the numbers are a seed, an identity, a camera and an index):
+How a picture is made, by `renderer`:
 
 1. `scenes` draws the place that the camera watches, once per camera; the picture's background is a part of it.
 2. `people` draws the identity: build, clothes, belongings. Three successive identities look alike from afar and differ
@@ -11,6 +11,5 @@ How a picture is made, by `renderer` (the numbers are a seed, an identity, a cam
    background. `scenes` may put a pole, a car or a bush in front.
 5. `cameras` turns light into a file's pixels: exposure, blur, sharpening, colour cast, noise, JPEG.
 
-`dataset` lists the pictures in a table, with identities, cameras and roles, and draws one when it is read. Every
-number is drawn from a stream named by the picture alone, so that a picture is the same in any order and process.
+Every number is drawn from a stream named by the picture alone: a picture is the same in any order and process.
 """

@@ -70,8 +70,7 @@ def draw_pose(generator: Generator, stride: float, shoulders: float) -> Pose:
 def walk(*, phase: float, step: float, swing: float, bends: tuple[float, float], lean: float, shoulders: float) -> Pose:
     """Return the body at one phase of the walking cycle; the left leg is half a cycle ahead.
 
-    `step` and `swing` are the largest angles of thighs and upper arms from the vertical, `bends` those of the right and
-    the left elbow, all in radians; `lean` shifts the shoulders forward, `shoulders` is half their width.
+    `step` and `swing` are the largest angles of thighs and upper arms, `bends` those of the elbows, in radians.
     """
     hanging = _leg_joints(-1, phase, step), _leg_joints(1, phase + math.pi, step)
     lift = -min(min(leg.heel[1], leg.toe[1]) for leg in hanging) + 0.014
@@ -133,8 +132,6 @@ def _trunk(person: Person, pose: Pose) -> list[Tube]:
 
 
 def _shirt(person: Person) -> Material:
-    """Return the cloth, then the open front, the print, the straps of bags, the collar."""
-
     def colour(surface: Surface) -> Floats:
         result = np.array(paint(person.upper, surface.around, surface.down))
         front, side = surface.frontal > 0, surface.lateral
@@ -182,7 +179,6 @@ def _head(person: Person, pose: Pose) -> list[Tube]:
 
 
 def _face(person: Person) -> Material:
-    """Return skin, hair, eyes or glasses, and a hat."""
     hairline = {"bald": -1.0, "short": 0.30}.get(person.hair_style, 0.27)
 
     def colour(surface: Surface) -> Floats:
@@ -205,10 +201,7 @@ def _face(person: Person) -> Material:
 def _cloth(
     garment: Garment, skin: Rgb, above: float, end: float, *, stripe: Rgb | None = None, sock: Rgb | None = None
 ) -> Material:
-    """Return a cloth that covers the share `end` of a tube, with a stripe down the sides, then skin and a sock.
-
-    `above` is the length of the limb above the tube in body heights, so that patterns run on.
-    """
+    """Return a cloth on the share `end` of a tube, `above` body heights down its limb, then skin and a sock."""
 
     def colour(surface: Surface) -> Floats:
         result = np.array(paint(garment, surface.around, surface.down + above))
@@ -224,7 +217,6 @@ def _cloth(
 
 
 def _seat(person: Person, pose: Pose) -> Tube:
-    """Return the skirt, or the seat of trousers and shorts."""
     lift, thick, folds = pose.lift, 0.8 + 0.2 * person.girth, person.lower.folds
     cloth = _cloth(person.lower, person.skin, 0.0, 1.0)
     if person.lower_kind == "skirt":

@@ -94,7 +94,6 @@ def box_mean(picture: Floats, size: int) -> Floats:
 
 
 def _weighted(picture: Floats, weights: Floats, axis: int) -> Floats:
-    """Convolve along one axis with a short symmetric kernel."""
     radius, size = len(weights) // 2, picture.shape[axis]
     padded = np.pad(picture, [(radius * (axis == each),) * 2 for each in range(picture.ndim)], mode="edge")
     result = np.zeros_like(picture)

@@ -50,10 +50,7 @@ def _images(settings: SyntheticSettings) -> dict[str, tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """Draws images by paths such as `0012_c3_07.png`: identity, camera, index; identity 0000 is a distractor.
-
-    An image depends on the seed, its size and the three numbers of its path, not on how many people there are.
-    """
+    """Draws images by paths such as `0012_c3_07.png`: identity, camera, index; identity 0000 is a distractor."""
 
     settings: SyntheticSettings
     location = "built-in"
@@ -76,11 +73,7 @@ class SyntheticSource:
 
 
 def synthetic_pedestrians(settings: SyntheticSettings = SyntheticSettings()) -> ImageTable:
-    """Return the table of the synthetic data set; an image is drawn when it is read.
-
-    Training and test identities are disjoint. The first image of each test identity in each camera is a query, the
-    others are gallery. Distractors have identity 0.
-    """
+    """Return the table; the first image of each test identity in each camera is a query, the others are gallery."""
     rows: list[tuple[str, int, int, str, float]] = []
     for path, (identity, camera, index) in _images(settings).items():
         role = "train" if identity <= settings.train_identities else "query" if index == 1 else "gallery"

@@ -94,9 +94,9 @@ class Canvas:
     """A picture in progress: the largest depth drawn at each pixel, and the surfaces drawn so far."""
 
     def __init__(self, height: int, width: int) -> None:
-        """Start empty: minus infinitely deep, without layers of surface, colours and depth of folds."""
+        """Start empty, minus infinitely deep."""
         self.depth: Floats = np.full((height, width), -np.inf, np.float32)
-        self.layers: list[tuple[Surface, Floats, float]] = []
+        self.layers: list[tuple[Surface, Floats, float]] = []  # with colours and depth of folds
 
     def draw(self, tube: Tube, view: View) -> None:
         """Draw the part of a tube that is not hidden by what the canvas holds."""
@@ -145,7 +145,7 @@ def _profile(factors: tuple[float, ...]) -> tuple[Floats, Floats]:
 def _surface(
     tube: Tube, view: View, index: NDArray[np.intp], parts: Sequence[Floats], axis: tuple[float, float], length: float
 ) -> Surface:
-    """Return position around the tube and normal of each visible point.
+    """Return the visible points.
 
     With half axes a (side) and b (front) and the yaw t, an ellipse's point at angle p lies at w cos(p - d) on the
     screen, where w = hypot(a cos t, b sin t) and tan d = b sin t / (a cos t).

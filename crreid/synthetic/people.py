@@ -130,9 +130,8 @@ class Person:
 def draw_person(generator: Generator, look: Generator) -> Person:
     """Draw an identity; the order of the draws is part of the renderer's version.
 
-    `generator` draws what one person has alone: patterns, prints, trims and all that low resolution removes; `look`
-    draws what look-alikes share: coarse colours, cut of the clothes, hair and what they carry. Without look-alikes,
-    colour alone would find a person among a few hundred at any resolution.
+    `generator` draws what one person has alone and low resolution removes; `look` what look-alikes share. Without
+    look-alikes, colour alone would find a person among a few hundred at any resolution.
     """
     chance, shared = generator.random(4).tolist(), look.random(3).tolist()
     lower_kind = choose(look, {"trousers": 0.68, "shorts": 0.20, "skirt": 0.12})
@@ -222,7 +221,6 @@ def _draw_bag(generator: Generator, look: Generator) -> Bag:
 
 
 def _draw_print(generator: Generator, garment: Garment) -> Print:
-    """Draw a print or a small logo that stands out from the garment."""
     colours = LIGHT_PRINTS if sum(garment.first) < 1.4 else DARK_PRINTS
     small = generator.random() < 0.35
     return Print(

@@ -58,10 +58,7 @@ class Renderer:
     width: int
 
     def image(self, identity: int, camera: int, index: int) -> UInt8Image:
-        """Draw image `index` of an identity in a camera, all numbered from 1: (height, width, 3) uint8 RGB.
-
-        The identity 0 is a distractor: somebody else, a box that missed the person, or no person.
-        """
+        """Draw image `index` of an identity (0: a distractor) in a camera: (height, width, 3) uint8 RGB."""
         look = draw_camera(_stream(self.seed, CAMERA, camera), camera)
         generator = _stream(self.seed, IMAGE, identity, camera, index)
         picture = self._backdrop(camera, generator)
@@ -80,7 +77,6 @@ class Renderer:
         return develop(picture, look, generator)
 
     def _backdrop(self, camera: int, generator: Generator) -> Floats:
-        """Cut another part out of the camera's scene: (height, width, 3)."""
         scene = _scene(self.seed, camera, self.height)
         zoom = generator.uniform(0.8, 1.15)
         height, width = self.height * zoom, self.width * zoom
@@ -93,7 +89,6 @@ class Renderer:
         return draw_person(_stream(self.seed, STRANGER, int(generator.integers(2**31))), generator)
 
     def _place(self, look: Camera, track: Generator, generator: Generator, person: Person, *, missed: bool) -> View:
-        """Draw the direction of walk, the size, and where the detector put its box."""
         quarter = choose(track, {0.0: 0.32, 0.5: 0.18, 1.0: 0.32, 1.5: 0.18})
         yaw = math.pi * quarter + track.normal(0, 0.35) + generator.normal(0, 0.22)
         scale, foot, across = generator.uniform(0.87, 0.97), generator.normal(0.972, 0.012), generator.normal(0.5, 0.05)
@@ -129,7 +124,6 @@ class Renderer:
         self._stand(canvas, self._stranger(generator), other, generator)
 
     def _shadow(self, picture: Floats, view: View, look: Camera) -> Floats:
-        """Darken the ground below and behind the person."""
         x = (np.arange(self.width, dtype=np.float32) + 0.5 - view.foot[0] / SAMPLES) * SAMPLES / view.scale
         y = (np.arange(self.height, dtype=np.float32) + 0.5 - view.foot[1] / SAMPLES) * SAMPLES / view.scale
         u, v = x[None, :], y[:, None] / max(math.sin(look.pitch), 0.12)
@@ -143,7 +137,6 @@ class Renderer:
         return picture * left[:, :, None]
 
     def _compose(self, picture: Floats, canvas: Canvas, look: Camera, generator: Generator) -> Floats:
-        """Light the canvas, downsample it and lay it over the picture."""
         if not canvas.layers:
             return picture
         colours = np.zeros((canvas.depth.size, 3), np.float32)
@@ -166,7 +159,6 @@ class Renderer:
 
 
 def _light(normal: tuple[Floats, Floats, Floats], look: Camera) -> Floats:
-    """Return the (N,) light that points of a surface reflect."""
     right, down, towards = normal
     facing = right * look.light[0] + down * look.light[1] + towards * look.light[2]
     direct: Floats = np.maximum(0.2 + 0.8 * facing, 0)

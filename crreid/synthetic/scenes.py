@@ -93,7 +93,6 @@ def smooth_noise(generator: Generator, shape: tuple[int, int], grain: float, str
 
 
 def _floor(sheet: Sheet, kind: str, horizon: float, ground: Rgb) -> None:
-    """Draw slabs in perspective, stains, and the marks of a road."""
     generator = sheet.generator
     if kind in ("paving", "arcade", "wall"):
         seam = sheet.near(scaled(ground, 0.82), 0.04)
@@ -118,7 +117,6 @@ def _floor(sheet: Sheet, kind: str, horizon: float, ground: Rgb) -> None:
 
 
 def _wall(sheet: Sheet, horizon: float, *, arcade: bool) -> None:
-    """Draw bricks up to the horizon, with doors and windows, or shop fronts."""
     generator = sheet.generator
     colour, course = choose(generator, FACADES), 0.03
     sheet.box(0, 0, SCENE_WIDTH, horizon, colour)
@@ -144,7 +142,6 @@ def _wall(sheet: Sheet, horizon: float, *, arcade: bool) -> None:
 
 
 def _window(sheet: Sheet, x0: float, y0: float, x1: float, y1: float) -> None:
-    """Draw glass with reflections, goods behind it, and a frame."""
     generator = sheet.generator
     sheet.box(x0, y0, x1, y1, sheet.near((0.24, 0.27, 0.30), 0.15))
     for _ in range(5):
@@ -157,7 +154,6 @@ def _window(sheet: Sheet, x0: float, y0: float, x1: float, y1: float) -> None:
 
 
 def _greenery(sheet: Sheet, horizon: float) -> None:
-    """Draw a lawn with leaves, bushes and trunks."""
     generator = sheet.generator
     lawn = horizon + generator.uniform(0.15, 0.4)
     sheet.box(0, 0, SCENE_WIDTH, lawn, (0.38, 0.43, 0.28))
@@ -188,7 +184,6 @@ def _cars(sheet: Sheet, horizon: float) -> None:
 
 
 def _distance(sheet: Sheet, horizon: float) -> None:
-    """Draw buildings, hedges and passers-by far away."""
     generator, x = sheet.generator, 0.0
     while x < SCENE_WIDTH:
         width = generator.uniform(0.2, 0.7)
@@ -207,7 +202,6 @@ def _distance(sheet: Sheet, horizon: float) -> None:
 
 
 def _furniture(sheet: Sheet, horizon: float) -> None:
-    """Draw lamp posts, bollards, bins and a kerb."""
     generator = sheet.generator
     for _ in range(generator.integers(3, 7)):
         x, foot = generator.uniform(0, SCENE_WIDTH), horizon + generator.uniform(0.02, 0.3)
