@@ -215,9 +215,9 @@ def main(arguments: list[str] | None = None) -> None:
             time.sleep(5)
         print(f"crreid: {error}", file=sys.stderr)
         raise SystemExit(2) from error
-    except KeyboardInterrupt:
-        print("crreid: interrupted; the next call continues where this one stopped", file=sys.stderr, flush=True)
-        os._exit(130)  # the processes that it started end with it
+    except KeyboardInterrupt as error:
+        print("crreid: interrupted; the next call continues where this one stopped", file=sys.stderr)
+        raise SystemExit(130) from error
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"data describe": describe, "data mlr": mlr}

@@ -10,14 +10,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from crreid.files import write_atomically
-
-__all__ = ["begin", "end_with_parent", "execute", "publish"]
 
 POLL_SECONDS = 0.5
 
@@ -30,8 +29,20 @@ def end_with_parent(parent: int) -> None:
             time.sleep(POLL_SECONDS)
         os._exit(1)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says it once
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C leaves to their parent: it says so in one line, and they end with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def begin(parent: int, log: Path) -> None:

@@ -23,9 +23,7 @@ from crreid.provenance import device_name
 from crreid.records import Record, read_record
 from crreid.runs import Busy, Run, Workspace, find_record, measure, missing_trainings, with_teachers
 from crreid.settings import described, leaves
-from crreid.study.execute import end_with_parent
-
-__all__ = ["Durations", "Work", "measure_all", "one_thread"]
+from crreid.study.execute import end_with_parent, without_interrupts
 
 MOST_AT_ONCE = 8  # each training holds its own networks, batches and checkpoints in memory
 POLL_SECONDS = 0.5
@@ -223,11 +221,12 @@ def _workers(at_once: int) -> Iterator[Callable[[Run, Workspace], Future[Record]
         return ProcessPoolExecutor(at_once, initializer=_begin, initargs=(os.getpid(),))
 
     def start(run: Run, workspace: Workspace) -> Future[Record]:
-        try:
-            future: Future[Record] = pools[-1].submit(measure, run, workspace)
-        except BrokenExecutor:  # a worker was killed, as for want of memory: not the fault of the runs to come
-            pools.append(pool())
-            future = pools[-1].submit(measure, run, workspace)
+        with without_interrupts():
+            try:
+                future: Future[Record] = pools[-1].submit(measure, run, workspace)
+            except BrokenExecutor:  # a worker was killed, as for want of memory: not the fault of the runs to come
+                pools.append(pool())
+                future = pools[-1].submit(measure, run, workspace)
         return future
 
     pools = [pool()]

@@ -16,8 +16,6 @@ from crreid.profiles import PROFILE_NAMES
 from crreid.rows import ITEMS
 from crreid.study.tables import is_words, places
 
-__all__ = ["write_pages"]
-
 TITLE = "Cross-resolution person re-identification: results"
 INTRODUCTION = """Made by `crreid study`; do not edit. Published numbers stand beside measured ones and are never mixed.
 Numbers on *synthetic images* were measured on the built-in synthetic pedestrians and say nothing about the published

@@ -18,8 +18,6 @@ from crreid.evaluation.image_quality import peak_signal_to_noise_ratio, restore_
 from crreid.evaluation.ranking import Distances, RetrievalLabels, match_positions, rank_lists
 from crreid.runs import TrainedRun
 
-__all__ = ["persons", "ranked_lists", "restored_images", "typical_queries"]
-
 
 def persons(data: PreparedData, count: int, *, per_camera: int = 2) -> dict[str, Any]:
     """Return high-resolution images of the first training persons, a row per person, its images by camera."""

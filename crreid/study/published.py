@@ -8,8 +8,6 @@ import pandas as pd
 
 from crreid.errors import InputError
 
-__all__ = ["published_methods", "published_numbers"]
-
 COLUMNS = ("source", "table", "method", "dataset", "metric", "value", "note")
 METHOD_COLUMNS = ("method", "year", "venue", "family", "title", "arxiv", "measured_by", "note")
 EVERY = "every data set"

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,10 @@ from crreid.errors import InputError, did_you_mean
 from crreid.files import write_atomically
 from crreid.rows import ITEMS
 from crreid.runs import Run, forget
-from crreid.study.execute import begin, execute
+from crreid.study.execute import begin, execute, without_interrupts
 from crreid.study.measure import Durations, Work, measure_all
 from crreid.study.pages import write_pages
 from crreid.study.session import Study, default_results_dir, open_study
-
-__all__ = ["Summary", "listing", "named_runs", "notebooks_dir", "run_study", "studies", "time_left"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,9 @@ def run_study(opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: i
     if opened[0].force:
         forget(runs, workspace)
     log = workspace.runs_dir / "notebooks.json"
-    seconds: dict[str, float] = json.loads(log.read_text(encoding="utf8")) if log.exists() else {}
+    seconds: dict[str, float] = {}
+    with suppress(OSError, ValueError):
+        seconds.update(json.loads(log.read_text(encoding="utf8")))
 
     def report(what: str, more: float | None = 0.0) -> None:
         known = [seconds.get(_key(study)) for study in opened if study.item not in problems]
@@ -129,13 +130,15 @@ def run_study(opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: i
     threads, context = max(1, torch.get_num_threads() // jobs), multiprocessing.get_context("spawn")
     workspace.runs_dir.mkdir(parents=True, exist_ok=True)
     first = (os.getpid(), workspace.runs_dir / "kernels.log")
-    with ProcessPoolExecutor(jobs, context, initializer=begin, initargs=first) as pool:
-        futures = {}
-        for study in opened:
-            name = f"{study.item}.ipynb"
-            failed, source = workspace.runs_dir / "failed" / name, notebooks_dir() / name
-            wanted = given[study.item], study.folder / name, failed, threads, _machine_paths(study)
+    pool = ProcessPoolExecutor(jobs, context, initializer=begin, initargs=first)
+    futures = {}
+    for study in opened:
+        name = f"{study.item}.ipynb"
+        failed, source = workspace.runs_dir / "failed" / name, notebooks_dir() / name
+        wanted = given[study.item], study.folder / name, failed, threads, _machine_paths(study)
+        with without_interrupts():
             futures[pool.submit(execute, source, *wanted)] = study
+    try:
         for future in as_completed(futures):
             study, error = futures[future], future.exception()
             took, problem = future.result() if error is None else (0.0, f"{type(error).__name__}: {error}")
@@ -143,6 +146,9 @@ def run_study(opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: i
             if not problem:
                 seconds[_key(study)] = took
             report(f"{study.item}: {problem or 'done'} after {took:.0f} s")
+    finally:
+        for process in multiprocessing.active_children():  # their kernels end with them
+            process.terminate()
     write_atomically(log, json.dumps(seconds).encode())
     return Summary(work=work, problems=problems, left_out=write_pages(workspace.results_dir))
 

@@ -24,11 +24,10 @@ from crreid.profiles import Profile, profile_settings
 from crreid.records import Record
 from crreid.rows import ITEMS, Rows, changed
 from crreid.runs import Run, TrainedRun, Workspace, forget, trained
+from crreid.settings import with_value
 from crreid.starting_weights import StartingWeights
 from crreid.study.measure import measure_all, one_thread
 from crreid.study.tables import shown, styled
-
-__all__ = ["Study", "default_results_dir", "open_study"]
 
 SHOWN_PER_INCH = 104  # pixels in a notebook
 
@@ -79,8 +78,11 @@ class Study:
         return "synthetic images" if find_dataset(self.dataset).built_in else self.paper_name or self.dataset
 
     def data(self) -> PreparedData:
-        """Return the tables and decoded images that all runs of the profile share."""
-        return prepare(self.profile.data, self.workspace.data_root, self.workspace.runs_dir / "pixels")
+        """Return the tables and decoded images that all runs of the profile share, with the notebook's changes."""
+        settings = self.profile.data
+        for name in (name for name in self.changes if name.startswith("data.")):
+            settings = with_value(settings, name.removeprefix("data."), self.changes[name])
+        return prepare(settings, self.workspace.data_root, self.workspace.runs_dir / "pixels")
 
     def runs(self, rows: Rows) -> dict[str, list[Run]]:
         """Return the runs of every row, one per seed, with the notebook's choice of rows and its changes.
@@ -108,7 +110,7 @@ class Study:
         if self.force:
             forget([run for digest, run in every.items() if digest not in self._runs], self.workspace)
         self._runs.update(every)
-        if "drafts" in self.folder.parts:
+        if self.folder.is_relative_to(self.workspace.runs_dir):
             where = "/".join(self.folder.parts[-3:])
             print(f"rows or settings were chosen: tables and figures are drafts, below runs in {where}")
         work = measure_all(every.values(), self.workspace)

@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
     from crreid.study.session import Study
 
-__all__ = [
-    "METRICS",
-    "beside",
-    "compare",
-    "is_words",
-    "origins",
-    "places",
-    "provenance",
-    "scores",
-    "shown",
-    "styled",
-    "wide",
-]
 
 METRICS = {
     "rank1": "rank-1",

@@ -175,20 +175,6 @@ def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_thread
     }
 
 
-def test_a_cold_cache_of_many_images_is_decoded_before_the_workers_start(tmp_path, two_threads):
-    generator, root = np.random.default_rng(0), tmp_path / "images"
-    rows = [("train", f"t{identity}", number) for identity in range(6) for number in range(4)]
-    rows += [("query", "p0", 0), ("query", "p1", 0)] + [("gallery", f"p{number % 2}", number) for number in range(500)]
-    for role, identity, number in rows:
-        file = root / role / identity / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (16, 8, 3), dtype=np.uint8)).save(file)
-    run = replace(SHORT, data=DataSettings(dataset="own", version="noise"), size=(32, 32))
-    work = measure_all([run, replace(run, seed=1)], workspace_in(tmp_path, data_root=root))
-    assert len(rows) > pixels.FEW_IMAGES
-    assert [record.scores["queries"].max() for record in work.records.values()] == [2, 2]
-
-
 @dataclass(frozen=True)
 class Own:
     """Settings such as a user writes into a notebook: other processes cannot import them."""
@@ -200,13 +186,22 @@ class Own:
         raise InputError(f"{self.name} has no networks for {identities} identities")
 
 
-def test_classes_of_a_notebook_are_measured_and_fail_as_they_would_here(workspace, two_threads, monkeypatch):
+def test_workers_find_a_cold_cache_decoded_and_know_the_classes_of_a_notebook(tmp_path, two_threads, monkeypatch):
     monkeypatch.setattr(Own, "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], "Own", Own, raising=False)
-    run = replace(SHORT, method=Own("mine"))
-    work = measure_all([run, SHORT], workspace)
-    assert str(work.failed[run.digest]) == "mine has no networks for 6 identities"
-    assert work.measured == [SHORT]
+    generator, root = np.random.default_rng(0), tmp_path / "images"
+    rows = [("train", f"t{identity}", number) for identity in range(6) for number in range(4)]
+    rows += [("query", "p0", 0), ("query", "p1", 0)] + [("gallery", f"p{number % 2}", number) for number in range(500)]
+    for role, identity, number in rows:
+        file = root / role / identity / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (16, 8, 3), dtype=np.uint8)).save(file)
+    run = replace(SHORT, data=DataSettings(dataset="own", version="noise"), size=(32, 32))
+    own = replace(run, method=Own("mine"))
+    work = measure_all([own, run, replace(run, seed=1)], workspace_in(tmp_path, data_root=root))
+    assert len(rows) > pixels.FEW_IMAGES
+    assert [record.scores["queries"].max() for record in work.records.values()] == [2, 2]
+    assert str(work.failed[own.digest]) == "mine has no networks for 6 identities"
     assert torch.get_num_threads() == 2
 
 

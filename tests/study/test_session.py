@@ -103,6 +103,11 @@ def test_settings_can_be_changed_by_one_parameter(monkeypatch, capsys):
     assert "drafts/smoke/mlr-synthetic" in capsys.readouterr().out
 
 
+def test_changed_cameras_are_those_of_the_data_shown():
+    data = opened(changes={"data.mlr.cameras": [2]}).data()
+    assert data.query.rows["camera"].unique().tolist() == [2]
+
+
 def test_a_choice_of_rows_never_replaces_a_fuller_rendering(results):
     usual = results / "smoke" / "mlr-synthetic"
     assert opened(rows=["ID", "SR+ID"]).folder == usual
