@@ -96,7 +96,8 @@ def peak_bytes(action: Callable[[], object], besides: list[Tensor]) -> int:
         before = torch.cuda.memory_allocated(device)
         action()
         return int(torch.cuda.max_memory_allocated(device) - before)
-    with _LiveTensors(besides) as memory:
+    memory = _LiveTensors(besides)
+    with memory:
         action()
     return memory.peak
 

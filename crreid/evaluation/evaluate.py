@@ -57,7 +57,7 @@ def evaluate(
     """
     queries = [data.query, *(data.query.with_rates(rate) for rate in settings.query_rates)]
     every = _distances(method, data, queries, settings, size=size, device=device, precision=precision)
-    tables = []
+    tables: list[pd.DataFrame] = []
     for query, distances in zip(queries, every, strict=True):
         test = "uniform" if tables else "drawn"
         labels = RetrievalLabels.from_tables(query, data.gallery)
