@@ -44,7 +44,6 @@ class Rows(Protocol):
 
     def __call__(self, profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
         """Return the runs by the rows' names."""
-        ...
 
 
 CONVENTIONAL: dict[str, Callable[[Profile], MethodSettings]] = {
@@ -240,7 +239,6 @@ def _compared(profile: Profile) -> Profile:
 
 
 def _adversarial(profile: Profile) -> Profile:
-    """Return the profile with the schedule of CAD-Net and its like."""
     return replace(profile, schedule=profile.adversarial_schedule)
 
 

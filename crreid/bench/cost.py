@@ -44,15 +44,9 @@ def cost(
 ) -> dict[str, float]:
     """Measure a network on noise, in float32 and for inference; on the device `meta` only count.
 
-    Args:
-        module: Takes images (batch, 3, height, width) and may return anything. A copy is measured.
-        size: (height, width) of the images in pixels.
-        device: Where to measure; `meta` counts without computing, whatever the size.
-        batch: Images per pass. All but the parameters are those of the batch.
-        repeats: Passes timed at least; more until 0.3 s have gone.
-
-    Returns:
-        parameters, multiply_adds and, unless on `meta`, peak_bytes and latency_milliseconds (of the fastest pass).
+    A copy of the module takes images (batch, 3, height, width) of `size` (height, width); at least so many `repeats`
+    are timed. Returns parameters, multiply_adds and, unless on `meta`, peak_bytes and latency_milliseconds (of the
+    fastest pass): all but the parameters are those of the batch.
 
     Example:
         >>> from crreid.models.vdsr import VDSRSettings

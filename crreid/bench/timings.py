@@ -29,15 +29,8 @@ def timing(
 ) -> dict[str, Any]:
     """Return a recorded timing, or measure and record it, on one thread: several would wait for each other.
 
-    Args:
-        what: What is timed, as plain JSON; it names the record, whatever the machine.
-        results_dir: Holds `timings/`.
-        measure: Returns the numbers by name, as plain JSON; called only where nothing is recorded.
-        device: Where `measure` computes.
-        force: Measure again what is recorded.
-
-    Returns:
-        `values` (the numbers), `device` (its name), `threads` and `started` (date and time, UTC); None if not recorded.
+    `what`, plain JSON, names the record, whatever the machine; `measure` computes the numbers by name, plain JSON, on
+    `device`. Returns `values` (the numbers), `device` (its name), `threads` and `started` (UTC); None if not recorded.
     """
     what = json.loads(json.dumps(what))
     file = results_dir / "timings" / f"{digest_of(what)}.json"

@@ -104,7 +104,6 @@ def _arm_joints(side: int, angle: float, bend: float, top: Point) -> Arm:
 
 
 def _hang(start: Point, length: float, forward: float, outward: float) -> Point:
-    """Return the end of a limb that hangs from `start`, turned by two angles in radians."""
     return (
         start[0] + length * math.sin(outward),
         start[1] - length * math.cos(forward) * math.cos(outward),

@@ -110,7 +110,6 @@ class Renderer:
             canvas.draw(tube, view)
 
     def _stand_by(self, canvas: Canvas, view: View, generator: Generator) -> None:
-        """Draw somebody else at the edge of the box, in front or behind."""
         front = generator.random() < 0.4
         aside = choose(generator, (-1, 1)) * generator.uniform(0.36, 0.6) * self.width * SAMPLES
         lower = (generator.uniform(0.01, 0.06) if front else generator.uniform(-0.12, -0.02)) * self.height * SAMPLES
