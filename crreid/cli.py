@@ -169,11 +169,11 @@ def study(tables: Tables = (), /, choice: Choice = Choice(), jobs: int = 1) -> N
         return
     from crreid.study.runner import run_study
 
-    summary = run_study(opened, _parameters(choice), jobs=jobs)
-    for sentence in summary.left_out:
+    work, problems, left_out = run_study(opened, _parameters(choice), jobs=jobs)
+    for sentence in left_out:
         print(sentence)
-    print(f"{len(summary.work.measured)} runs measured, {len(opened)} notebooks run: {opened[0].folder}")
-    failed = [f"{item} {problem}" for item, problem in summary.problems.items() if problem]
+    print(f"{len(work.measured)} runs measured, {len(opened)} notebooks run: {opened[0].folder}")
+    failed = [f"{item} {problem}" for item, problem in problems.items() if problem]
     if failed:
         raise InputError(f"{len(failed)} of {len(opened)} notebooks failed: {failed[0]}")
 
@@ -244,7 +244,7 @@ def _notebooks() -> dict[str, str]:
 
 def _open(tables: tuple[str, ...], choice: Choice) -> list[Any]:
     """Return the studies of some tables; with `list_only` print what is recorded, and return none."""
-    names, tables = _notebooks(), (*tables, *choice.only)
+    names, tables = _notebooks(), tuple(dict.fromkeys((*tables, *choice.only)))
     for table in tables:  # before anything heavy is imported
         if names and table not in names:
             raise InputError(f"there is no table {table!r}{did_you_mean(table, names)}")

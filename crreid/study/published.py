@@ -8,8 +8,6 @@ import pandas as pd
 
 from crreid.errors import InputError
 
-COLUMNS = ("source", "table", "method", "dataset", "metric", "value", "note")
-METHOD_COLUMNS = ("method", "year", "venue", "family", "title", "arxiv", "measured_by", "note")
 EVERY = "every data set"
 
 
@@ -33,7 +31,7 @@ def published_numbers(
     Raises:
         InputError: No such source or table.
     """
-    numbers = _read("published_numbers.csv", dict.fromkeys(COLUMNS, "str") | {"value": "float64"})
+    numbers = _read("published_numbers.csv").astype({"value": float})
     chosen = numbers[numbers["source"] == source]
     if table is not None:
         chosen = chosen[chosen["table"] == table]
@@ -53,10 +51,10 @@ def published_methods() -> pd.DataFrame:
         certain), measured_by (who measured the table's numbers; `probably` where no source was seen) and note (empty
         where nothing is doubtful).
     """
-    return _read("published_methods.csv", dict.fromkeys(METHOD_COLUMNS, "str") | {"year": "int64"})
+    return _read("published_methods.csv").astype({"year": int})
 
 
-def _read(name: str, types: dict[str, str]) -> pd.DataFrame:
-    """Read a table that comes with the package; empty fields stay empty texts."""
+def _read(name: str) -> pd.DataFrame:
+    """Read a table that comes with the package, as texts; empty fields stay empty."""
     with files("crreid.study").joinpath(name).open(encoding="utf8") as stream:
-        return pd.read_csv(stream, keep_default_na=False, dtype=types)
+        return pd.read_csv(stream, keep_default_na=False, dtype=str)

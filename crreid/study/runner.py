@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,6 @@ from crreid.study.execute import begin, execute, without_interrupts
 from crreid.study.measure import Durations, Work, measure_all
 from crreid.study.pages import write_pages
 from crreid.study.session import Study, default_results_dir, open_study
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """What a study did: what was measured for it, the problem of each notebook (or nothing), what pages left out."""
-
-    work: Work
-    problems: dict[str, str]
-    left_out: list[str]
 
 
 def notebooks_dir() -> Path:
@@ -97,13 +87,18 @@ def listing(opened: Sequence[Study]) -> str:
     return "\n".join(lines).lstrip()
 
 
-def run_study(opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: int = 1) -> Summary:
+def run_study(
+    opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: int = 1
+) -> tuple[Work, dict[str, str], list[str]]:
     """Measure what is missing, execute the notebooks, publish them; a failure does not stop the others.
 
     Args:
         opened: What `studies` returned.
         parameters: Of all notebooks, plain literals; rows are those of each study.
         jobs: Notebooks at a time; they share the threads.
+
+    Returns:
+        What was measured, the problem of each notebook (empty where there is none), and what the pages left out.
 
     Raises:
         InputError: A parameter that a notebook does not have, or data that cannot be read; before anything is started.
@@ -150,7 +145,7 @@ def run_study(opened: Sequence[Study], parameters: Mapping[str, Any], *, jobs: i
         for process in multiprocessing.active_children():  # their kernels end with them
             process.terminate()
     write_atomically(log, json.dumps(seconds).encode())
-    return Summary(work=work, problems=problems, left_out=write_pages(workspace.results_dir))
+    return work, problems, write_pages(workspace.results_dir)
 
 
 def time_left(seconds: float | None) -> str:

@@ -35,7 +35,7 @@ METRICS = {
 
 HIGHER, LOWER = re.compile(r"^(?!published).*(rank-\d|mAP|SSIM|PSNR)"), re.compile(r"^(?!published).*LPIPS")
 NUMBER = re.compile(r"^[+-]?\d[\d,]*(\.\d+)?")
-BEST, SECOND, PUBLISHED = "font-weight: bold", "text-decoration: underline", "background-color: rgba(127,127,127,.12)"
+BEST, SECOND = "font-weight: bold", "text-decoration: underline"
 
 
 def scores(records: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
@@ -51,18 +51,13 @@ def scores(records: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
         digits), queries, unmatched.
     """
     frames = [
-        record.scores.assign(
-            row=row,
-            seed=record.seed,
-            record=record.digest,
-            value=(100 * record.scores["value"]).round(4),
-            deviation=(100 * record.scores["deviation"].astype(float)).round(4),
-        )
+        record.scores.assign(row=row, seed=record.seed, record=record.digest)
         for row, of_row in records.items()
         for record in of_row
     ]
-    names = ["row", "seed", "record", "test", "protocol", "rate", "metric", "value", "deviation", "queries"]
-    return pd.concat(frames, ignore_index=True)[[*names, "unmatched"]]
+    lines = pd.concat(frames, ignore_index=True)
+    lines[["value", "deviation"]] = (100 * lines[["value", "deviation"]]).round(4)
+    return lines[["row", "seed", "record", *(name for name in lines if name not in ("row", "seed", "record"))]]
 
 
 def wide(
@@ -157,9 +152,8 @@ def compare(
         (value, variance, seeds), (other_value, other_variance, other_seeds) = map(_mean_and_variance, parts)
         difference, noise = value - other_value, 2 * math.sqrt(variance + other_variance)
         verdict = "within the noise" if abs(difference) <= noise else "higher" if difference > 0 else "lower"
-        lines.append(
-            (one, other, value, other_value, difference, noise, verdict + ", one seed" * (1 in (seeds, other_seeds)))
-        )
+        verdict += ", one seed" * (1 in (seeds, other_seeds))
+        lines.append((one, other, value, other_value, difference, noise, verdict))
     return pd.DataFrame(lines, columns=["A", "B", "A value", "B value", "difference", "noise", "verdict"])
 
 
@@ -212,7 +206,7 @@ def shown(table: pd.DataFrame, digits: int | Mapping[str, int] = 1) -> pd.DataFr
 
 
 def styled(table: pd.DataFrame) -> Styler:
-    """Return a table of texts as HTML shows it: best numbers bold, second ones underlined, published ones apart.
+    """Return a table of texts as HTML shows it: best numbers bold, second ones underlined.
 
     Ranks, mAP, PSNR, SSIM and LPIPS are compared down their column, as they are printed, where every line has a first
     cell of its own: otherwise lines are no rivals. Equal numbers share a place; one distinct number is no best.
@@ -223,8 +217,6 @@ def styled(table: pd.DataFrame) -> Styler:
         style = style.apply(lambda column, styles: styles, subset=[name], styles=places(table, name))
         if is_words(table[name]):
             style = style.map(lambda _: "text-align: left", subset=[name])
-        if name.startswith("published"):
-            style = style.map(lambda _: PUBLISHED, subset=[name])
     return style
 
 

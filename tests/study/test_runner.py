@@ -67,10 +67,11 @@ def test_a_study_measures_publishes_and_changes_nothing_when_run_again(results, 
     )
     names = ["table2_loss_ablation", "table5_pooling"]
     opened = studies(names, ["HRNet-ReID-H alone", "AAP"], profile="smoke")
-    summary = run_study(opened, {"profile": "smoke"}, jobs=2)
-    assert len(summary.work.measured) == 2
-    assert summary.problems["table2_loss_ablation"] == ""
-    assert summary.problems["table5_pooling"].startswith("failed, RuntimeError: narrow (see ")
+    work, problems, left_out = run_study(opened, {"profile": "smoke"}, jobs=2)
+    assert len(work.measured) == 2
+    assert left_out == []
+    assert problems["table2_loss_ablation"] == ""
+    assert problems["table5_pooling"].startswith("failed, RuntimeError: narrow (see ")
     failed = nbformat.read(results / "runs" / "failed" / "table5_pooling.ipynb", as_version=4)
     printed = [output.text for cell in failed.cells for output in cell.get("outputs", []) if "text" in output]
     assert printed == ["[] 1\n"]  # an empty folder, and its share of the threads
@@ -89,9 +90,10 @@ def test_a_study_measures_publishes_and_changes_nothing_when_run_again(results, 
     assert "2 of 2 notebooks" in output
 
     before = content(results)
-    again = run_study(studies(names[:1], ["HRNet-ReID-H alone"], profile="smoke"), {"profile": "smoke"})
-    assert again.problems == {"table2_loss_ablation": ""}
-    assert again.work.measured == []
+    one = studies(names[:1], ["HRNet-ReID-H alone"], profile="smoke")
+    work, problems, _ = run_study(one, {"profile": "smoke"})
+    assert problems == {"table2_loss_ablation": ""}
+    assert work.measured == []
     assert content(results) == before
     assert re.search(r"1 of 1 notebooks, 0 min left", capsys.readouterr().out)
 
