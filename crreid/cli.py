@@ -262,7 +262,7 @@ def _open(tables: tuple[str, ...], choice: Choice) -> list[Any]:
 
 def _parameters(choice: Choice) -> dict[str, Any]:
     """Return the parameters of a notebook, paths made absolute: notebooks run in another folder."""
-    from crreid.starting_weights import NO_FILES, weights_entries
+    from crreid.models.weights import NO_FILES, weights_entries
 
     weights = [
         (f"{name}=" if name else "") + (value if value in NO_FILES else str(Path(value).expanduser().resolve()))

@@ -28,8 +28,8 @@ from crreid.models.rcan import RCANSettings
 from crreid.models.resolution_masks import ResolutionMaskSettings
 from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSRSettings
+from crreid.models.weights import StartingWeights
 from crreid.runs import Run
-from crreid.starting_weights import StartingWeights
 from crreid.training.schedule import Schedule
 
 PROFILE_NAMES = ("smoke", "quick", "reduced", "paper", "printed", "released")

@@ -19,10 +19,10 @@ from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.common import InterpolationSettings, RestorationSettings
+from crreid.models.weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.profiles import Profile, profile_settings
 from crreid.runs import Run
 from crreid.settings import described, leaves, with_value
-from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 
 RESTORATION_LEARNING_RATE_SCALES = {"SRCNN+ResNet-50": 0.01, "RCAN+ResNet-50": 0.1}
 """Without a skip around it, or deep and without normalisation, these diverge at the learning rate that suits the

@@ -30,6 +30,7 @@ from crreid.data.pairs import PairBatch
 from crreid.distributed import (
     Processes,
     averaged,
+    distributed_losses,
     gathered,
     of_first,
     process_group,
@@ -44,13 +45,12 @@ from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSetting
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
+from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Busy, Workspace, forget, measure
-from crreid.starting_weights import RANDOM_WEIGHTS
 from crreid.training.loop import TrainingDiverged, TrainingLog, train
 from crreid.training.schedule import Schedule
-from crreid.training.sharing import distributed_losses
 from crreid.training.step import TrainingStep
 
 CPU = torch.device("cpu")

@@ -8,11 +8,11 @@ from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
+from crreid.models.weights import StartingWeights
 from crreid.profiles import PROFILE_NAMES, Profile, RestorationModules, profile_settings
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Run
 from crreid.settings import described, leaves
-from crreid.starting_weights import StartingWeights
 from crreid.training.schedule import Schedule
 
 DATASETS = ("mlr-synthetic", "synthetic", "mlr-market-1501", "caviar", "mlr-viper")

@@ -16,6 +16,7 @@ from crreid.methods.ps_hrnet import PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.common import InterpolationSettings
+from crreid.models.weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.profiles import PROFILE_NAMES, profile_settings
 from crreid.rows import (
     CONVENTIONAL,
@@ -45,7 +46,6 @@ from crreid.rows import (
 )
 from crreid.runs import Workspace, find_record, measure, with_teachers
 from crreid.settings import canonical, described, leaves, with_value
-from crreid.starting_weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.study.published import published_numbers
 
 RECORDS = Path(__file__).parents[1] / "results" / "records"

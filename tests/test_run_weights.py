@@ -10,11 +10,10 @@ from workspaces import open_workspace
 from crreid import runs
 from crreid.errors import InputError
 from crreid.models.vdsr import VDSR, VDSRSettings
-from crreid.models.weights import digest_of_file, save_weights
+from crreid.models.weights import StartingWeights, digest_of_file, save_weights
 from crreid.profiles import profile_settings
 from crreid.rows import teacher_run
 from crreid.runs import Run, find_record, measure
-from crreid.starting_weights import StartingWeights
 
 RUN = teacher_run(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
 

@@ -21,13 +21,12 @@ from crreid.data.pairs import PairBatch
 from crreid.data.prepare import PreparedData, content_of
 from crreid.errors import InputError
 from crreid.methods.method import Method, Player
-from crreid.models.weights import digest_of_file
+from crreid.models.weights import StartingWeights, digest_of_file
 from crreid.profiles import profile_settings
 from crreid.records import Record, read_sealed, write_sealed
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Busy, Run, Workspace, find_record, forget, measure, record_data_note, trained
 from crreid.settings import canonical, described
-from crreid.starting_weights import StartingWeights
 from crreid.training import loop
 
 ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from crreid.errors import InputError
-from crreid.starting_weights import StartingWeights
+from crreid.models.weights import StartingWeights
 
 
 @pytest.fixture

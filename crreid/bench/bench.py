@@ -34,12 +34,12 @@ from crreid.errors import InputError
 from crreid.evaluation.ranking import RetrievalLabels, multi_shot
 from crreid.files import write_atomically
 from crreid.methods.method import Method
+from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.numerics import keep_freed_memory
 from crreid.profiles import profile_settings
 from crreid.provenance import provenance, time_stamp
 from crreid.rows import state_of_the_art_rows
 from crreid.runs import Run, Workspace
-from crreid.starting_weights import RANDOM_WEIGHTS
 from crreid.synthetic.dataset import SyntheticSettings, synthetic_pedestrians
 from crreid.training.loop import train
 from crreid.training.schedule import Schedule

@@ -70,9 +70,6 @@ class DataSet:
             split: Number of the split.
             train: Training identities to keep, drawn with a fixed seed; None keeps all (built-in data have 100).
             test: The same for query and gallery.
-
-        Raises:
-            InputError: No such split, no root, fewer than 2 identities, or whatever the reader finds wrong.
         """
         if not 0 <= split < self.splits:
             expected = "0, it has one split only" if self.splits == 1 else f"0 to {self.splits - 1}"

@@ -72,9 +72,6 @@ def measure_all(
         wait_for_others: Whether to wait, in the end, for runs that another process is working on.
         tell: Called when a run ends, with its record or error, the number of runs still to come, and the seconds that
             they may take (None where no record tells).
-
-    Raises:
-        InputError: The data cannot be read, or a record is damaged.
     """
     wanted = {run.digest: run for run in runs}
     work, end = Work(), time.monotonic() + 60 * minutes

@@ -56,11 +56,7 @@ def write_pages(results_dir: Path) -> list[str]:
 
 
 def _section(folder: Path, place: str, name: str) -> str:
-    """Return one executed notebook as Markdown: its conclusions, tables and figures in their order.
-
-    Raises:
-        Exception: An OSError, ValueError, KeyError, TypeError or AttributeError where a file is missing or damaged.
-    """
+    """Return one executed notebook as Markdown: its conclusions, tables and figures in their order."""
     notebook = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf8"))
     rows = notebook["metadata"].get("crreid", {}).get("rows", [])
     words = ["crreid", "study", name, "--profile", folder.parent.name, "--dataset", folder.name]

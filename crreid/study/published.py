@@ -27,9 +27,6 @@ def published_numbers(
         One line per number: source, table, method, dataset, metric (rank1, rank5, rank10, map, ssim, psnr, lpips),
         value (ranks and mAP in per cent, PSNR in dB) and note (empty where nothing is doubtful). The paper does not say
         which mAP it prints, at hits or trapezoid; its released code computes the trapezoid.
-
-    Raises:
-        InputError: No such source or table.
     """
     numbers = _read("published_numbers.csv").astype({"value": float})
     chosen = numbers[numbers["source"] == source]

@@ -20,12 +20,12 @@ from crreid.data.prepare import PreparedData, prepare
 from crreid.errors import InputError, did_you_mean
 from crreid.figures.style import png
 from crreid.files import write_atomically
+from crreid.models.weights import StartingWeights
 from crreid.profiles import Profile, profile_settings
 from crreid.records import Record
 from crreid.rows import ITEMS, Rows, changed
 from crreid.runs import Run, TrainedRun, Workspace, forget, trained
 from crreid.settings import with_value
-from crreid.starting_weights import StartingWeights
 from crreid.study.measure import measure_all, one_thread
 from crreid.study.tables import shown, styled
 
@@ -85,14 +85,7 @@ class Study:
         return prepare(settings, self.workspace.data_root, self.workspace.runs_dir / "pixels")
 
     def runs(self, rows: Rows) -> dict[str, list[Run]]:
-        """Return the runs of every row, one per seed, with the notebook's choice of rows and its changes.
-
-        Args:
-            rows: A function of `crreid.rows`, or one like them.
-
-        Raises:
-            InputError: There is no row of a name that was chosen, or no setting of a name that is to be changed.
-        """
+        """Return the runs of every row, one per seed, with the notebook's choice of rows and its changes."""
         runs = self._per_row(rows, self.profile)
         return {row: [changed(run, self.changes) for run in of_row] for row, of_row in runs.items()}
 
@@ -101,11 +94,7 @@ class Study:
         return self._per_row(rows, profile_settings("paper", self.dataset))
 
     def measure(self, runs: Mapping[str, Sequence[Run]]) -> dict[str, list[Record]]:
-        """Return the records of every row's runs, one per seed; what is missing is trained and evaluated.
-
-        Raises:
-            Exception: Whatever the first run that failed has raised, once the others have ended.
-        """
+        """Return the records of every row's runs, one per seed; what is missing is trained and evaluated."""
         every = {run.digest: run for of_row in runs.values() for run in of_row}
         if self.force:
             forget([run for digest, run in every.items() if digest not in self._runs], self.workspace)
@@ -168,11 +157,7 @@ class Study:
         return Artefact({"image/png": file.read_bytes(), "text/plain": title}, metadata)
 
     def check(self) -> pd.DataFrame:
-        """Return the files written with their titles; the last cell of every notebook.
-
-        Raises:
-            AssertionError: No table was written, or a file is missing or empty, or a table holds no number.
-        """
+        """Return the files written with their titles; the last cell of every notebook."""
         tables = [file for file in self._artefacts if file.suffix == ".csv"]
         assert tables, f"{self.item} wrote no table"
         for file in self._artefacts:
@@ -238,9 +223,6 @@ def open_study(
         rows: Rows to measure and show; empty for all.
         changes: Settings to change in every run, e.g. `{"method.restoration_weight": 1.0, "schedule.epochs": 4}`.
         force: Train again what is recorded.
-
-    Raises:
-        InputError: A value that cannot be used.
 
     Example:
         >>> study = open_study("table2_loss_ablation", profile="smoke")

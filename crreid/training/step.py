@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from crreid.data.pairs import PairBatch
-from crreid.distributed import processes
+from crreid.distributed import distributed_losses, processes
 from crreid.errors import InputError
 from crreid.methods.method import Method, Player
 from crreid.training.schedule import Schedule
-from crreid.training.sharing import distributed_losses
 
 LOG_COLUMNS = ("epoch", "learning_rate", "total", "pairs_per_second", "seconds")
 """Columns of the log of a training besides the loss terms."""

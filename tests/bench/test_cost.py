@@ -23,9 +23,9 @@ from crreid.data.table import ImageTable
 from crreid.models.rcan import RCANSettings
 from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
+from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import state_of_the_art_rows
-from crreid.starting_weights import RANDOM_WEIGHTS
 
 CPU = torch.device("cpu")
 HEIGHT, WIDTH, BATCH = 12, 10, 2

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from crreid.errors import InputError
-from crreid.figures.charts import bars, by_rate, scatter
-from crreid.figures.labels import spread
+from crreid.figures.charts import bars, by_rate, scatter, spread
 from crreid.figures.style import COLOURS, MEASURED
 
 

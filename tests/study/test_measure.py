@@ -17,12 +17,11 @@ from crreid.data import pixels
 from crreid.data.prepare import DataSettings
 from crreid.errors import InputError
 from crreid.methods.method import Method
-from crreid.models.weights import digest_of_file
+from crreid.models.weights import StartingWeights, digest_of_file
 from crreid.profiles import profile_settings
 from crreid.records import Record
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Busy, Workspace, find_record, measure
-from crreid.starting_weights import StartingWeights
 from crreid.study import measure as module
 from crreid.study.measure import Durations, measure_all, one_thread
 

@@ -9,10 +9,10 @@ from torch import nn
 from crreid.bench.cost import random_batch
 from crreid.data.pairs import PairBatch
 from crreid.methods.method import Method, Player, parameter_group
+from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import ITEMS
 from crreid.runs import Run
-from crreid.starting_weights import RANDOM_WEIGHTS
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 

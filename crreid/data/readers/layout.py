@@ -26,9 +26,6 @@ def open_layout(root: Path, holds: Callable[[set[str]], bool], expected: str) ->
     """Find the place in a folder or zip, or up to DEPTH folders deeper, the names of whose entries satisfy `holds`.
 
     `expected` says for messages what it holds, e.g. `the folders cam_a and cam_b of VIPeR`; paths are relative to it.
-
-    Raises:
-        InputError: No such file or folder, not a complete zip, no such place in it, or several.
     """
     root = Path(root)
     if root.is_dir():
@@ -97,9 +94,6 @@ def parse_folder(
     """Match the names of all images directly in one folder of a source ("" for itself); paths and matches, sorted.
 
     Hidden files, files that are no images by their suffix (Thumbs.db) and sub-folders are left out.
-
-    Raises:
-        InputError: The folder holds no image, or one whose name does not match as a whole (`example` does).
     """
     records = []
     for path in source.names(folder):
