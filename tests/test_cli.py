@@ -180,3 +180,12 @@ crreid.cli.main(["run", "table2_loss_ablation", "--rows", "none"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
     assert "there is no row 'none'; expected one of HRNet-ReID-H alone, ID, SR+ID" in done.stderr
+
+
+def test_version_and_the_list_of_a_table(tmp_path, capsys):
+    main(["--version"])
+    main(["run", "table2_loss_ablation", "--list", "--profile", "smoke", "--results-dir", str(tmp_path)])
+    version, *lines = capsys.readouterr().out.splitlines()
+    assert version.startswith("crreid 0.")
+    assert [line.split()[-1] for line in lines if "seed 0" in line] == ["missing"] * 4
+    assert "4 runs, 0 recorded, 4 missing" in lines[-1]

@@ -34,7 +34,7 @@ def test_fixed_top_level():
 
 def test_results_are_small_and_records_complete():
     sizes = sum((ROOT / name).stat().st_size for name in tracked() if name.startswith("results/"))
-    assert sizes < 25 * 2**20
+    assert sizes < 8 * 2**20
 
 
 def test_readme_names_every_notebook_and_command():
