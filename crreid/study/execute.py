@@ -56,15 +56,8 @@ def execute(
 ) -> tuple[float, str]:
     """Execute a notebook and publish it.
 
-    It works in an empty folder: Python looks for modules in a kernel's working directory first.
-
-    Args:
-        source: The notebook.
-        parameters: Plain literals.
-        target: Where it goes, beside the tables and figures that it writes.
-        failed: Where it goes instead if a cell fails; what was published before stays.
-        threads: Threads of its kernel.
-        hidden: See `publish`.
+    It works in an empty folder: Python looks for modules in a kernel's working directory first. Where a cell fails, the
+    notebook goes to `failed` and what was published before stays.
 
     Returns:
         The seconds it took, and one sentence on what went wrong, or nothing.
@@ -91,13 +84,7 @@ def publish(notebook: dict[str, Any], file: Path, *, hidden: Mapping[str, str], 
     """Write an executed notebook so that only a changed number changes the file.
 
     Progress bars, times and random names go; figures become links to their PNG files; paths of this machine are
-    replaced, as whole paths and in texts only.
-
-    Args:
-        notebook: As papermill wrote it.
-        file: Where it goes, beside its tables and figures.
-        hidden: Paths of this machine and what stands for them.
-        rows: The rows that it shows; none = all.
+    replaced by what stands for them in `hidden`, as whole paths and in texts only.
     """
     for number, cell in enumerate(notebook["cells"]):
         tags = cell["metadata"].get("tags", [])

@@ -165,9 +165,8 @@ class Durations:
 
 
 def _places(workspace: Workspace) -> int:
-    """Return how many trainings there is room for at a time."""
-    on_cpu = workspace.torch_device().type == "cpu" and processes().count == 1
-    return min(torch.get_num_threads(), MOST_AT_ONCE) if on_cpu else 1
+    side_by_side = workspace.torch_device().type == "cpu" and processes().count == 1
+    return min(torch.get_num_threads(), MOST_AT_ONCE) if side_by_side else 1
 
 
 def _is_recorded(run: Run, workspace: Workspace, work: Work) -> bool:

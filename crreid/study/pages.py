@@ -23,11 +23,7 @@ data sets."""
 
 
 def write_pages(results_dir: Path) -> list[str]:
-    """Write `README.md` and `index.html` from what lies in `results_dir`; links are relative.
-
-    Returns:
-        What cannot be read and was left out, one sentence per notebook.
-    """
+    """Write `README.md` and `index.html` from what lies in `results_dir`; return what had to be left out, and why."""
     from mistune import create_markdown  # here: machines that only train have no packages of notebooks
 
     contents, sections, problems = [], [], []

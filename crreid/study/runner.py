@@ -32,15 +32,9 @@ def notebooks_dir() -> Path:
 
 
 def studies(names: Sequence[str], rows: Sequence[str], **parameters: Any) -> list[Study]:
-    """Return the study of each item with those of the rows that it has; items with none of them are left out.
+    """Return the study of each item (all without names), with those of the rows that it has; if none, it is left out.
 
-    Args:
-        names: Names of items in the order wanted; none = all.
-        rows: Names of rows; none = all.
-        parameters: Other parameters of `open_study`.
-
-    Raises:
-        InputError: There is no item of a name, or no row of a name in any of them.
+    Raises InputError where no item has a name, or none of them a row.
     """
     for name in names:
         if name not in ITEMS:
