@@ -76,15 +76,17 @@ def execute(
         except PapermillExecutionError as error:
             problem = f"failed, {error.ename}: {error.evalue} (see {failed})"
         notebook = json.loads(executed.read_text(encoding="utf8"))
-        publish(notebook, failed if problem else target, hidden=hidden, rows=parameters.get("rows", ()))
+        given = {name: parameters[name] for name in ("rows", "seeds", "weights") if name in parameters}
+        publish(notebook, failed if problem else target, hidden=hidden, given=given)
     return time.monotonic() - started, problem
 
 
-def publish(notebook: dict[str, Any], file: Path, *, hidden: Mapping[str, str], rows: Sequence[str]) -> None:
+def publish(notebook: dict[str, Any], file: Path, *, hidden: Mapping[str, str], given: Mapping[str, Any]) -> None:
     """Write an executed notebook so that only a changed number changes the file.
 
     Progress bars, times and random names go; figures become links to their PNG files; paths of this machine are
-    replaced by what stands for them in `hidden`, as whole paths and in texts only.
+    replaced by what stands for them in `hidden`, as whole paths and in texts only. `given` are the rows, seeds and
+    weights that the command line chose, for the pages.
     """
     for number, cell in enumerate(notebook["cells"]):
         tags = cell["metadata"].get("tags", [])
@@ -101,7 +103,8 @@ def publish(notebook: dict[str, Any], file: Path, *, hidden: Mapping[str, str], 
     kernel = notebook["metadata"]["kernelspec"]
     published = {
         "cells": _without_paths(notebook["cells"], paths),
-        "metadata": {"crreid": {"rows": list(rows)}, "kernelspec": kernel, "language_info": {"name": "python"}},
+        "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}}
+        | {"crreid": _without_paths({"rows": [], **given}, paths)},
         "nbformat": 4,
         "nbformat_minor": 5,
     }

@@ -54,10 +54,12 @@ def write_pages(results_dir: Path) -> list[str]:
 def _section(folder: Path, place: str, name: str) -> str:
     """Return one executed notebook as Markdown: its conclusions, tables and figures in their order."""
     notebook = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf8"))
-    rows = notebook["metadata"].get("crreid", {}).get("rows", [])
+    given = notebook["metadata"].get("crreid", {})
     words = ["crreid", "study", name, "--profile", folder.parent.name, "--dataset", folder.name]
     is_built_in = find_dataset(folder.name).built_in
-    words += ["--data-root", "PATH"] * (not is_built_in) + ["--rows", *rows] * bool(rows)
+    words += ["--data-root", "PATH"] * (not is_built_in) + ["--rows", *given.get("rows", [])] * bool(given.get("rows"))
+    words += ["--weights", given["weights"]] if given.get("weights", "random") != "random" else []
+    words += ["--seeds", *map(str, given["seeds"])] if given.get("seeds", [0]) != [0] else []
     links = [f"[executed notebook]({place}/{name}.ipynb)"]
     parts = []
     for cell in notebook["cells"]:

@@ -42,8 +42,8 @@ def notebook(*cells):
     return json.loads(nbformat.writes(made))
 
 
-def publish_to(folder, *cells, hidden=None, rows=()):
-    publish(notebook(*cells), folder / f"{NAME}.ipynb", hidden=hidden or {}, rows=rows)
+def publish_to(folder, *cells, hidden=None, rows=(), **given):
+    publish(notebook(*cells), folder / f"{NAME}.ipynb", hidden=hidden or {}, given={"rows": list(rows), **given})
     return nbformat.read(folder / f"{NAME}.ipynb", as_version=4)
 
 
@@ -214,3 +214,17 @@ def test_longer_paths_are_hidden_first(tmp_path):
     hidden = {"/home/ann": "~", "/home/ann/results": "results", str(Path("/home/ann/crreid")): "."}
     made = publish_to(tmp_path, code(printed("/home/ann/results/x /home/ann/crreid/y /home/ann/z")), hidden=hidden)
     assert made.cells[0].outputs[0].text == "results/x ./y ~/z"
+
+
+def test_the_command_of_a_section_is_whole(tmp_path):
+    """Without rows, seeds and starting weights it would train something else."""
+    folder = tmp_path / "quick" / "mlr-synthetic"
+    folder.mkdir(parents=True)
+    publish_to(
+        folder, code("1"), rows=["ID"], hidden={"/a/b/r.pth": "r.pth"}, weights="resnet50=/a/b/r.pth", seeds=[0, 1]
+    )
+    write_pages(tmp_path)
+    command = (
+        f"crreid study {NAME} --profile quick --dataset mlr-synthetic --rows ID --weights resnet50=r.pth --seeds 0 1"
+    )
+    assert command in (tmp_path / "README.md").read_text()
