@@ -220,9 +220,7 @@ def test_the_command_of_a_section_is_whole(tmp_path):
     """Without rows, seeds and starting weights it would train something else."""
     folder = tmp_path / "quick" / "mlr-synthetic"
     folder.mkdir(parents=True)
-    publish_to(
-        folder, code("1"), rows=["ID"], hidden={"/a/b/r.pth": "r.pth"}, weights="resnet50=/a/b/r.pth", seeds=[0, 1]
-    )
+    publish_to(folder, code(), rows=["ID"], hidden={"/a/b/r.pth": "r.pth"}, weights="resnet50=/a/b/r.pth", seeds=[0, 1])
     write_pages(tmp_path)
     command = (
         f"crreid study {NAME} --profile quick --dataset mlr-synthetic --rows ID --weights resnet50=r.pth --seeds 0 1"
