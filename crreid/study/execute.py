@@ -129,6 +129,8 @@ def _outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             width = metadata["image/png"]["width"]
             image = f'<img src="{escape(name)}" alt="{escape(title)}" width="{width}">'
             output["data"], output["metadata"] = {"text/html": image}, {"crreid": metadata["crreid"]}
+        elif "text/html" in data:
+            data.pop("text/plain", None)  # it may name an address in memory
         kept.append(output)
     return kept
 

@@ -193,6 +193,13 @@ def test_published_notebooks_have_no_times_bars_or_random_names(tmp_path):
     nbformat.validate(made)
 
 
+def test_addresses_in_memory_are_left_out(tmp_path):
+    made = publish_to(
+        tmp_path, code(shown("a.csv", "A", **{"text/html": "<p>1</p>", "text/plain": "<Styler at 0x7f>"}))
+    )
+    assert made.cells[0].outputs[0].data == {"text/html": "<p>1</p>"}
+
+
 def test_figures_become_links_to_their_files(tmp_path):
     made = publish_to(tmp_path, code(shown("curve.png", "A <curve>", **{"image/png": "aGk=", "text/plain": "x"})))
     (output,) = made.cells[0].outputs
