@@ -42,7 +42,7 @@ JUNK = -1
 """Gallery identity of images to ignore: removed for every query, neither correct nor false matches."""
 DISTRACTOR = -2
 """Gallery identity of images of nobody: a false match for every query."""
-RANKS = (1, 5, 10, 20)  # cumulative matching characteristic: share of queries with a correct match among so many images
+RANKS = (1, 5, 10, 20)  # of the matching characteristic: queries with a correct match among the first N images
 SCORE_COLUMNS = ("protocol", "rate", "metric", "value", "deviation", "queries", "unmatched")
 
 

@@ -150,7 +150,7 @@ class CADNet(Method):
     """E, G, F and C against D_F and D_I."""
 
     def __init__(self, settings: CADNetSettings, identities: int) -> None:
-        """Build the networks for so many training identities, labelled or not."""
+        """Build the networks for a number of training identities, labelled or not."""
         super().__init__()
         self.settings = settings
         # rounded first: 0.7 x 10 is a little more than 7

@@ -102,7 +102,7 @@ class MethodSettings(ABC):
 
     @abstractmethod
     def build(self, identities: int, teacher: Method | None = None) -> Method:
-        """Return networks with fresh weights from torch's global generator, for so many training identities."""
+        """Return networks with fresh weights from torch's global generator, for a number of training identities."""
 
     @property
     def backbone_name(self) -> str:

@@ -80,7 +80,7 @@ class ClassifierSettings(BackboneSettings, ABC):
 
     @abstractmethod
     def build(self, identities: int) -> Classifier:
-        """Return the network with random weights for so many training identities."""
+        """Return the network with random weights for a number of training identities."""
 
 
 class ClassifierOutput(NamedTuple):

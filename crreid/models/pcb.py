@@ -43,7 +43,7 @@ class PCBSettings(ClassifierSettings):
             raise InputError(f"PCB stands on a ResNet of timm, e.g. resnet50, not on {self.backbone!r}")
 
     def build(self, identities: int) -> PCB:
-        """Return the network with random weights for so many training identities."""
+        """Return the network with random weights for a number of training identities."""
         return PCB(self, identities)
 
 

@@ -78,7 +78,7 @@ class ResolutionMasks(nn.Module):
     masks: Any  # a ModuleList of ResolutionMask
 
     def __init__(self, settings: ResolutionMaskSettings, backbone: nn.Module, levels: int) -> None:
-        """Draw masks for so many resolution levels. Raises InputError where the network is no ResNet of timm."""
+        """Draw masks for the resolution levels. Raises InputError where the network is no ResNet of timm."""
         super().__init__()
         if not isinstance(backbone, timm.models.resnet.ResNet):
             name = type(backbone).__name__

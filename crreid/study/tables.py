@@ -193,7 +193,7 @@ def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.Data
 
 
 def shown(table: pd.DataFrame, digits: int | Mapping[str, int] = 1) -> pd.DataFrame:
-    """Return a table as texts, as readers see it: floats with so many digits (by column, else 1), `-` for NaN.
+    """Return a table as texts, as readers see it: floats with `digits` digits (by column, else 1), `-` for NaN.
 
     An index that has a name becomes the first columns; one that only counts is dropped.
     """
