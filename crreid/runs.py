@@ -212,7 +212,7 @@ def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualD
     scores = evaluate(result.method, result.data, run.evaluation, **options)
     if rates:
         restoration = restoration_quality(result.method, result.data, rates, perceptual=perceptual, **options)
-    groups = [group for player in result.method.players().values() for group in player.groups]
+    groups = [group for player in result.method.players().values() for group in player]
     evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": started}
     origin = {
         "data": {"name": result.data.name, "table": result.data.digest, "content": result.data.content},

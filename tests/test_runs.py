@@ -20,7 +20,7 @@ from crreid import runs
 from crreid.data.pairs import PairBatch
 from crreid.data.prepare import PreparedData, content_of
 from crreid.errors import InputError
-from crreid.methods.method import Method, Player
+from crreid.methods.method import Method, ParameterGroup
 from crreid.models.weights import StartingWeights, digest_of_file
 from crreid.profiles import profile_settings
 from crreid.records import Record, read_sealed, write_sealed
@@ -306,7 +306,7 @@ def test_a_full_disk_leaves_no_record_and_nothing_half_written(
 class Colours(Method):
     """Describes an image by its mean colour in 4 x 2 fields."""
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         return {}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:

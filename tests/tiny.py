@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from crreid.data.pairs import Augmentation, PairBatch, PairDataset
 from crreid.data.pixels import PixelCache
 from crreid.data.table import ImageTable
-from crreid.methods.method import Method, Player, parameter_group
+from crreid.methods.method import Method, ParameterGroup, parameter_group
 
 TIMINGS = ["seconds", "pairs_per_second"]
 """Columns of a log that differ from training to training."""
@@ -31,8 +31,8 @@ class Tiny(Method):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(32, identities))
         self.steps, self.stop = 0, stop
 
-    def players(self) -> dict[str, Player]:
-        return {"network": Player(groups=[parameter_group(self.network), parameter_group(self.head)])}
+    def players(self) -> dict[str, list[ParameterGroup]]:
+        return {"network": [parameter_group(self.network), parameter_group(self.head)]}
 
     def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
         if self.steps == self.stop:

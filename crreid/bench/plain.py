@@ -101,24 +101,32 @@ class PlainStep:
     def __init__(self, method: Method, schedule: Schedule, device: torch.device, *, autocast: bool) -> None:
         """Make the optimiser, at learning rate 0 until `set_learning_rate`; `autocast` means bfloat16."""
         self._method, self._device, self._autocast = method, device, autocast
-        self._player, player = next(iter(method.players().items()))
-        options: dict[str, Any] = {"momentum": schedule.momentum, "weight_decay": schedule.weight_decay}
-        self._optimizer = torch.optim.SGD(player.groups, lr=0.0, nesterov=schedule.nesterov, **options)
+        self._player, groups = next(iter(method.players().items()))
+        momentum, nesterov, decay = schedule.momentum, schedule.nesterov, schedule.weight_decay
+        self._optimizers = [
+            torch.optim.Adam([group], lr=0.0, weight_decay=decay)
+            if group.get("optimizer", schedule.optimizer) == "adam"
+            else torch.optim.SGD([group], 0.0, momentum, 0, decay, nesterov)
+            for group in groups
+        ]
 
     def __call__(self, batch: PairBatch) -> dict[str, float]:
         """Take a step; return the losses before it."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
             losses = self._method.losses(batch, self._player)
             total = torch.stack(list(losses.values())).sum()
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         return {name: loss.item() for name, loss in losses.items()}
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Set the schedule's learning rate; each group learns at its scale times it."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate * group["learning_rate_scale"]
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * group["learning_rate_scale"]
 
 
 def plain_scores(distances: np.ndarray, labels: RetrievalLabels) -> dict[str, float]:

@@ -30,6 +30,8 @@ class DataSettings:
         mlr: The cross-resolution build; None = the data set's own test on high-resolution images.
         train_identities: Number of training identities, drawn with a fixed seed; None = all (100 of `synthetic`).
         test_identities: The same for the test.
+        validation_identities: So many of the training identities, drawn with a fixed seed, are the test instead of the
+            data set's own: hyper-parameters are chosen on them.
         version: Version of built-in data, whose pixels another version may draw differently; the table's digest for
             `own` data, since everybody's has that name; empty for published data sets.
     """
@@ -40,6 +42,7 @@ class DataSettings:
     mlr: MLRSettings | None = None
     train_identities: int | None = None
     test_identities: int | None = None
+    validation_identities: int = 0
     version: str = ""
 
 
@@ -94,7 +97,26 @@ def load_table(settings: DataSettings, root: Path | None) -> ImageTable:
     """Read the data set, cut it to the identities asked for and apply the protocol."""
     train, test = settings.train_identities, settings.test_identities
     table = find_dataset(settings.dataset).read(root, split=settings.split, train=train, test=test)
+    if settings.validation_identities:
+        low = settings.mlr is not None and bool(settings.mlr.cameras)  # whose images are the queries
+        table = held_out(table, settings.validation_identities, queries=not low)
     return table if settings.mlr is None else mlr(table, settings.mlr)
+
+
+def held_out(table: ImageTable, identities: int, *, queries: bool) -> ImageTable:
+    """Return a table of the training images alone, where some identities, drawn with a fixed seed, are the test.
+
+    Their images are the gallery, and with `queries` the first one of each camera a query.
+    """
+    training = table.with_role("train")
+    rows = training.rows
+    known = np.unique(rows["identity"])
+    if not 2 <= identities <= len(known) - 2:
+        raise InputError(f"validation_identities must lie between 2 and {len(known) - 2}, not {identities}")
+    test = rows["identity"].isin(np.random.default_rng(0).choice(known, identities, replace=False))
+    first = ~rows.duplicated(["identity", "camera"]) & queries
+    roles = np.where(~test, "train", np.where(first, "query", "gallery"))
+    return replace(training, name=f"{table.name}-validation", rows=rows.assign(role=roles))
 
 
 @cache

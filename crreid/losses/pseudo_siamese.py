@@ -8,7 +8,6 @@ of Table VII.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,31 +24,18 @@ RELEASE_MEMBERS = MEMBERS
 """The combination of the authors' release (middle row of Table VII)."""
 
 
-class TwinOutput(Protocol):
-    """A network's output as far as the loss reads it; `HRNetReIDOutput` is one."""
-
-    @property
-    def sequences(self) -> Sequence[Tensor]:
-        """Seq(1) to Seq(5), each (N, length)."""
-        ...
-
-    @property
-    def logits(self) -> Tensor:
-        """l_c, (N, identities)."""
-        ...
-
-
-def pseudo_siamese_loss(student: TwinOutput, teacher: TwinOutput, members: Sequence[str]) -> Tensor:
+def pseudo_siamese_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """Return the sum over the members of the mean absolute difference of student and teacher (Eq. 11).
 
-    The student saw N restored low-resolution images, the teacher, into which no gradient flows, the N high-resolution
-    ones; `members` are one or more of MEMBERS.
+    A member is (N, length). The student saw N restored low-resolution images, the teacher, into which no gradient
+    flows, the N high-resolution ones.
+
+    Example:
+        >>> pseudo_siamese_loss([torch.zeros(2, 3), torch.zeros(2, 5)], [torch.ones(2, 3), torch.full((2, 5), 0.5)])
+        tensor(1.5000)
     """
     distances = []
-    for name in members:
-        ours, aim = (
-            each.logits if name == "logits" else each.sequences[MEMBERS.index(name)] for each in (student, teacher)
-        )
+    for ours, aim in zip(student, teacher, strict=True):
         with without_autocast(ours):
             distances.append(torch.nn.functional.l1_loss(at_least_float32(ours), at_least_float32(aim.detach())))
     return torch.stack(distances).sum()

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ from crreid.losses.adversarial import deceiver_loss, discriminator_loss
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.method import Method, MethodSettings, Player, parameter_group
+from crreid.methods.method import UNTOUCHED, Method, MethodSettings, ParameterGroup, drawn_alone, parameter_group
 from crreid.models.common import start_classifier
 from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoder, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
@@ -60,10 +60,12 @@ class CADNetSettings(MethodSettings):
             others only have the other losses. Batches are still drawn by identity.
         margin: Margin of the triplets, in units of the pooled features. 2 by general knowledge of the paper.
         triplet_weight: Weight of the triplets within L_cls; the paper adds them to the cross entropy as they are.
-        learning_rate_scale: Learning rate of E, G and F in multiples of the schedule's. A schedule at 1e-2 then has
-            1e-3, for C 1e-2 and for the discriminators 1e-4: the paper's proportions, of which little is known.
+        learning_rate_scale: Learning rate of E, G and F in multiples of the schedule's. By a public copy of the paper's
+            text, not confirmed, E, G, F and C learn at 1e-3, the discriminators at 1e-4, all by SGD.
         classifier_learning_rate_scale: The same for C.
-        discriminator_learning_rate_scale: The same for D_F and D_I, which learn by Adam.
+        discriminator_learning_rate_scale: The same for D_F and D_I.
+        discriminator_optimizer: `sgd` by that copy, with the schedule's momentum and weight decay; `adam`, which is
+            ours, without decay.
     """
 
     tag: ClassVar[str] = "CADNet"
@@ -83,6 +85,7 @@ class CADNetSettings(MethodSettings):
     learning_rate_scale: float = 0.1
     classifier_learning_rate_scale: float = 1.0
     discriminator_learning_rate_scale: float = 0.01
+    discriminator_optimizer: Literal["sgd", "adam"] = "adam"
 
     def __post_init__(self) -> None:
         stages = self.adversary_stages
@@ -155,25 +158,31 @@ class CADNet(Method):
         self.settings = settings
         # rounded first: 0.7 x 10 is a little more than 7
         self.labelled_identities = math.ceil(round(settings.labelled_fraction * identities, 6))
-        self.encoder = CrossResolutionEncoder(settings.encoder)
+        with drawn_alone("encoder"):
+            self.encoder = CrossResolutionEncoder(settings.encoder)
         recovers = settings.recovery or settings.restoration_weight > 0 or settings.image_adversary_weight > 0
-        self.decoder = ImageDecoder(settings.decoder, self.encoder.channels) if recovers else None
-        self.recovered_encoder = CrossResolutionEncoder(settings.encoder) if settings.recovery else None
+        with drawn_alone("decoder"):
+            self.decoder = ImageDecoder(settings.decoder, self.encoder.channels) if recovers else None
+        with drawn_alone("recovered_encoder"):
+            self.recovered_encoder = CrossResolutionEncoder(settings.encoder) if settings.recovery else None
         length = self.encoder.channels[-1] * (2 if settings.recovery else 1)
-        self.classifier = start_classifier(nn.Linear(length, self.labelled_identities))
+        with drawn_alone("classifier"):
+            self.classifier = start_classifier(nn.Linear(length, self.labelled_identities))
         make, self.feature_discriminators, self.image_discriminator = settings.discriminators, None, None
         if settings.feature_adversary_weight > 0:
             shapes = [(self.encoder.channels[stage], 4 - stage) for stage in settings.adversary_stages]
-            self.feature_discriminators = nn.ModuleList(make.build_for_features(*shape) for shape in shapes)
+            with drawn_alone("feature_discriminators"):
+                self.feature_discriminators = nn.ModuleList(make.build_for_features(*shape) for shape in shapes)
         if settings.image_adversary_weight > 0:
-            self.image_discriminator = make.build_for_images()
+            with drawn_alone("image_discriminator"):
+                self.image_discriminator = make.build_for_images()
         self._shown: _Shown | None = None
 
     def backbones(self) -> tuple[nn.Module, ...]:
         """Return timm's networks of E and F."""
         return tuple(each.backbone for each in (self.encoder, self.recovered_encoder) if each is not None)
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         """Return E, G, F and C first: discriminators then judge what these just made, and E and G run once per step."""
         settings = self.settings
         learners: list[nn.Module | None] = [self.encoder, self.decoder]
@@ -182,11 +191,13 @@ class CADNet(Method):
         groups = [parameter_group(each, settings.learning_rate_scale) for each in learners if each is not None]
         if settings.classification_weight > 0:
             groups.append(parameter_group(self.classifier, settings.classifier_learning_rate_scale))
-        players = {"generator": Player(groups=groups)}
+        players = {"generator": groups}
+        decay = {"weight_decay": 0.0} if settings.discriminator_optimizer == "adam" else {}
+        options = {"optimizer": settings.discriminator_optimizer, **decay}
         for kind, judge in {"feature": self.feature_discriminators, "image": self.image_discriminator}.items():
             if judge is not None:
-                groups = [parameter_group(judge, settings.discriminator_learning_rate_scale)]
-                players[f"{kind}_discriminator"] = Player(groups=groups, optimizer="adam")
+                group = parameter_group(judge, settings.discriminator_learning_rate_scale, **options)
+                players[f"{kind}_discriminator"] = [group]
         return players
 
     def losses(self, batch: PairBatch, player: str = "generator") -> dict[str, Tensor]:
@@ -259,6 +270,8 @@ class CADNet(Method):
         if settings.restoration_weight > 0 and recovered is not None:
             errors = (restoration_loss(images, batch.high) for images in recovered.chunk(2))
             terms["rec"] = settings.restoration_weight * _total(errors)
+            # of the sharp half nothing is missing
+            terms[f"rec{UNTOUCHED}"] = settings.restoration_weight * restoration_loss(batch.low, batch.high).detach()
         if self.image_discriminator is not None and recovered is not None:
             fakes = _judged(self.image_discriminator, recovered).chunk(2)
             terms["adv_i"] = settings.image_adversary_weight * _total(deceiver_loss(fake) for fake in fakes)

@@ -32,7 +32,7 @@ from crreid.errors import InputError
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.losses.verification import VerificationHead, verification_loss
-from crreid.methods.method import Method, MethodSettings, Player, parameter_group
+from crreid.methods.method import Method, MethodSettings, ParameterGroup, drawn_alone, parameter_group
 from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
 from crreid.models.resolution_masks import ResolutionMasks, ResolutionMaskSettings
 from crreid.numerics import at_least_float32
@@ -124,7 +124,8 @@ class LRAR(Method):
         super().__init__()
         self.settings = settings
         levels, length = len(settings.rates), settings.network.feature_length
-        self.network: PooledClassifier = settings.network.build(identities)
+        with drawn_alone("network"):
+            self.network: PooledClassifier = settings.network.build(identities)
         self.masks = None if settings.masks is None else ResolutionMasks(settings.masks, self.network.backbone, levels)
         self.head = VerificationHead(length) if settings.verification_weight > 0 else None
         shares = range(1, levels + 1) if settings.varying_length else [levels] * levels
@@ -132,15 +133,16 @@ class LRAR(Method):
         live = torch.arange(length) < torch.tensor(self.lengths)[:, None]
         self.register_buffer("live", live.float(), persistent=False)  # (levels, length), 1 in the parts of a level
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         """Return one player; masks that are frozen for now are among its parameters."""
         groups = [parameter_group(self.network)]
         if self.head is not None:
             groups.append(parameter_group(self.head))
         if self.masks is not None:
             scale = self.settings.mask_learning_rate_scale
-            groups.append({"params": list(self.masks.parameters()), "learning_rate_scale": scale})
-        return {"network": Player(groups=groups)}
+            masks = list(self.masks.parameters())  # decay would pull every mask to one half, whatever its level
+            groups.append({"params": masks, "learning_rate_scale": scale, "weight_decay": 0.0})
+        return {"network": groups}
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Train progressively: only the masks that this epoch is for."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from crreid.data.pairs import PairBatch
 
+ParameterGroup = dict[str, Any]
+"""Parameters that learn alike, from `parameter_group`."""
 
-@dataclass(frozen=True, kw_only=True)
-class Player:
-    """Parameters that take steps of their own, against losses of their own."""
-
-    groups: list[dict[str, Any]]  # each from `parameter_group`
-    # as the schedule says, or Adam at its learning rate times the groups' scales, without weight decay
-    optimizer: Literal["sgd", "adam"] = "sgd"
+UNTOUCHED = "_input"
+"""Ends the name of a number that `Method.losses` has logged and nobody minimises: the loss before it, had the
+restoration module left its input as it is."""
 
 
 class Method(nn.Module, ABC):
@@ -29,8 +30,8 @@ class Method(nn.Module, ABC):
     """
 
     @abstractmethod
-    def players(self) -> dict[str, Player]:
-        """Return what is optimised, by name; adversarial methods have several players, which step in this order."""
+    def players(self) -> dict[str, list[ParameterGroup]]:
+        """Return what is optimised against losses of its own, by name; adversaries step in this order."""
 
     @abstractmethod
     def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
@@ -117,10 +118,25 @@ class MethodSettings(ABC):
         return " + ".join(part.runs_on for part in parts if part is not None)
 
 
-def parameter_group(module: nn.Module, learning_rate_scale: float = 1.0) -> dict[str, Any]:
-    """Return the trainable parameters of a module, to learn at the schedule's learning rate times a scale."""
+def parameter_group(module: nn.Module, learning_rate_scale: float = 1.0, **options: Any) -> ParameterGroup:
+    """Return the trainable parameters of a module, to learn at the schedule's learning rate times a scale.
+
+    Options are torch's, e.g. `weight_decay=0`, and `optimizer`, `sgd` or `adam`, in place of the schedule's.
+    """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return {"params": parameters, "learning_rate_scale": learning_rate_scale}
+    return {"params": parameters, "learning_rate_scale": learning_rate_scale, **options}
+
+
+@contextmanager
+def drawn_alone(part: str) -> Iterator[None]:
+    """Draw the weights of a part of a network from torch's seed and the part's name, whatever was drawn before.
+
+    So rows of a table that share a part begin with the same weights in it, and the rest of them does not matter.
+    """
+    seed = int.from_bytes(hashlib.sha256(f"{torch.initial_seed()} {part}".encode()).digest()[:8], "big") >> 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def cosine_distances(query: Tensor, gallery: Tensor) -> Tensor:

@@ -25,11 +25,11 @@ from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.pseudo_siamese import MEMBERS, PAPER_MEMBERS, pseudo_siamese_loss
-from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import sequence_triplet
-from crreid.methods.method import GuidedMethod, Method, MethodSettings, Player, parameter_group
+from crreid.methods.method import Method, MethodSettings, ParameterGroup, drawn_alone, parameter_group
+from crreid.methods.restoring import RestoringMethod, RestoringSettings
 from crreid.models.hrnet_reid import HRNetReID, HRNetReIDOutput, HRNetReIDSettings
-from crreid.models.vdsr import VDSR, VDSRSettings
+from crreid.models.vdsr import VDSRSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +73,12 @@ class HRNetReIDHigh(Method):
     def __init__(self, settings: HRNetReIDHighSettings, identities: int) -> None:
         super().__init__()
         self.settings = settings
-        self.network = HRNetReID(settings.network, identities)
+        with drawn_alone("network"):
+            self.network = HRNetReID(settings.network, identities)
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         """Return one player with one group."""
-        return {"network": Player(groups=[parameter_group(self.network)])}
+        return {"network": [parameter_group(self.network)]}
 
     def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
         """Return the terms of L_ID on the high-resolution images."""
@@ -89,28 +90,23 @@ class HRNetReIDHigh(Method):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PSHRNetSettings(MethodSettings):
+class PSHRNetSettings(RestoringSettings):
     """Phase 2: VDSR-CA and HRNet-ReID-L on low-resolution images, guided by a frozen HRNet-ReID-H.
 
     Attributes:
         network: Architecture of HRNet-ReID-L; the teacher's must be the same.
         restoration: VDSR-CA; None feeds the upsampled low-resolution image to the network (row ID).
         identity: L_ID, on HRNet-ReID-L only.
-        restoration_weight: lambda_SR.
         pseudo_siamese_weight: lambda_PS; 0 needs no teacher.
         members: C in Eq. 11. Paper's best row: Seq1, Seq4, Seq5, logits; the release: all six.
-        restoration_learning_rate_scale: Learning rate of VDSR-CA in multiples of the schedule's. The release ends up
-            with 1 (its loop writes one learning rate to all groups), the paper says 0.1.
     """
 
     tag: ClassVar[str] = "PSHRNet"
     network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)
     restoration: VDSRSettings | None = field(default_factory=VDSRSettings)
     identity: IdentityLoss = field(default_factory=IdentityLoss)
-    restoration_weight: float = 0.5
     pseudo_siamese_weight: float = 0.5
     members: tuple[str, ...] = PAPER_MEMBERS
-    restoration_learning_rate_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.members or len(set(self.members)) < len(self.members) or not set(self.members) <= set(MEMBERS):
@@ -127,15 +123,11 @@ class PSHRNetSettings(MethodSettings):
         return self.pseudo_siamese_weight > 0
 
     def build(self, identities: int, teacher: Method | None = None) -> PSHRNet:
-        """Return fresh student networks beside a trained teacher."""
-        if not self.needs_teacher:
-            return PSHRNet(self, identities, None)
-        if not isinstance(teacher, HRNetReIDHigh):
-            raise InputError(f"PS-HRNet's row {self.title} needs a trained HRNet-ReID-H as teacher")
-        return PSHRNet(self, identities, teacher.network)
+        """Return fresh student networks, where L_PS has a weight beside a trained teacher."""
+        return PSHRNet(self, identities, teacher)
 
 
-class PSHRNet(GuidedMethod):
+class PSHRNet(RestoringMethod):
     """VDSR-CA, HRNet-ReID-L and the frozen twin.
 
     Example:
@@ -144,39 +136,37 @@ class PSHRNet(GuidedMethod):
         >>> settings = PSHRNetSettings(network=small, restoration=VDSRSettings(depth=3, width=8))
         >>> method, images, labels = settings.build(2, teacher), torch.randn(4, 3, 64, 32), torch.tensor([0, 0, 1, 1])
         >>> sorted(method.losses(PairBatch(high=images, low=images, labels=labels, rates=torch.ones(4))))
-        ['ce', 'ps', 'sr', 'triplet']
+        ['ce', 'ps', 'sr', 'sr_input', 'triplet']
         >>> method.eval().embed(images, torch.ones(4)).shape
         torch.Size([4, 6656])
     """
 
-    def __init__(self, settings: PSHRNetSettings, identities: int, teacher: HRNetReID | None) -> None:
-        super().__init__(teacher)
+    def __init__(self, settings: PSHRNetSettings, identities: int, teacher: Method | None) -> None:
+        super().__init__(settings, teacher, guided=settings.needs_teacher)
+        if settings.needs_teacher and not isinstance(self.teacher, HRNetReID):
+            raise InputError(f"PS-HRNet's row {settings.title} needs a trained HRNet-ReID-H as teacher")
         self.settings = settings
-        self.restoration = None if settings.restoration is None else VDSR(settings.restoration)
-        self.network = HRNetReID(settings.network, identities)
+        with drawn_alone("network"):
+            self.network = HRNetReID(settings.network, identities)
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         """Return one player: the network, and the restoration module at its own learning rate."""
-        groups = [parameter_group(self.network)]
-        if self.restoration is not None:
-            groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
-        return {"network": Player(groups=groups)}
+        return {"network": [parameter_group(self.network), *self.restoration_groups()]}
 
     def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
         """Return the terms of Eq. 12: `ce`, `triplet`, and as the settings say `sr` and `ps`."""
         settings = self.settings
-        images, terms = batch.low, dict[str, Tensor]()
-        if self.restoration is not None:
-            images = self.restoration(batch.low)
-            terms["sr"] = settings.restoration_weight * restoration_loss(images, batch.high)
+        images, terms = self.restored(batch)
         student: HRNetReIDOutput = self.network(images)
         terms |= settings.identity.terms(student, batch.labels)
         if self.teacher is not None:
             with torch.no_grad():
-                teacher = self.teacher(batch.high)
-            terms["ps"] = settings.pseudo_siamese_weight * pseudo_siamese_loss(student, teacher, settings.members)
+                teacher: HRNetReIDOutput = self.teacher(batch.high)
+            places = [MEMBERS.index(member) for member in settings.members]
+            members = [[(*each.sequences, each.logits)[place] for place in places] for each in (student, teacher)]
+            terms["ps"] = settings.pseudo_siamese_weight * pseudo_siamese_loss(*members)
         return terms
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
         """Return Seq5 and l_f of the restored image, whatever its rate: (N, 6656). Gallery images pass VDSR-CA too."""
-        return self.network.embed(images if self.restoration is None else self.restoration(images))
+        return self.network.embed(self.given(images))

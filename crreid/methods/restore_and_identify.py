@@ -6,7 +6,7 @@ HRNet-W32-C), which see the upsampled low-resolution images as they are.
 
 Differs from the paper: it does not print the losses of these rows. Here they are L_ID's cross entropy with label
 smoothing (Eq. 8, 9) and, as `triplet_weight` says, its batch-hard triplets (Eq. 7) on the embedding, plus lambda_SR
-L_SR (Eq. 5): Eq. 12 without its third term.
+L_SR (Eq. 5), plus lambda_PS L_PS (Eq. 11) on embedding and class scores, which the paper knows for HRNet-ReID only.
 """
 
 from __future__ import annotations
@@ -18,71 +18,73 @@ import torch
 from torch import Tensor
 
 from crreid.data.pairs import PairBatch
+from crreid.errors import InputError
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
-from crreid.losses.restoration import restoration_loss
+from crreid.losses.pseudo_siamese import pseudo_siamese_loss
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.method import Method, MethodSettings, Player, parameter_group
-from crreid.models.common import ClassifierSettings, RestorationSettings
+from crreid.methods.method import Method, ParameterGroup, drawn_alone, parameter_group
+from crreid.methods.restoring import RestoringMethod, RestoringSettings
+from crreid.models.common import Classifier, ClassifierSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreAndIdentifySettings(MethodSettings):
+class RestoreAndIdentifySettings(RestoringSettings):
     """Which network identifies, what stands before it, and the weights of the losses."""
 
     tag: ClassVar[str] = "RestoreAndIdentify"
     network: ClassifierSettings = field(default_factory=PooledClassifierSettings)
-    restoration: RestorationSettings | None = None  # None feeds the network the upsampled image
-    cross_entropy_weight: float = 1.15  # lambda_CE, on the mean over the classifiers where there are several (PCB)
+    cross_entropy_weight: float = 1.15  # lambda_CE, on the sum over the classifiers where there are several (PCB)
     triplet_weight: float = 0.2  # lambda_BH; 0 for networks that are known without a metric loss
     margin: float = 0.3  # m in Eq. 7
     smoothing: float = 0.1  # epsilon in Eq. 9
-    restoration_weight: float = 0.5  # lambda_SR
-    restoration_learning_rate_scale: float = 1.0  # learning rate of the module in multiples of the schedule's
+    pseudo_siamese_weight: float = 0.0  # lambda_PS, 0.5 in the paper; 0 needs no teacher
 
     @property
     def title(self) -> str:
-        """Return e.g. `VDSR-CA + ResNet-50`, or the network alone."""
+        """Return e.g. `VDSR-CA + ResNet-50 + PS`, or the network alone."""
         parts = [] if self.restoration is None else [self.restoration.title]
-        return " + ".join([*parts, self.network.title])
+        return " + ".join([*parts, self.network.title, *["PS"] * (self.pseudo_siamese_weight > 0)])
 
     def build(self, identities: int, teacher: Method | None = None) -> RestoreAndIdentify:
-        """Return fresh networks; `teacher` is not used."""
-        return RestoreAndIdentify(self, identities)
+        """Return fresh networks, beside the trained twin of the network where L_PS has a weight."""
+        return RestoreAndIdentify(self, identities, teacher)
 
 
-class RestoreAndIdentify(Method):
+class RestoreAndIdentify(RestoringMethod):
     """Restoration module and classifier."""
 
-    def __init__(self, settings: RestoreAndIdentifySettings, identities: int) -> None:
-        super().__init__()
+    def __init__(self, settings: RestoreAndIdentifySettings, identities: int, teacher: Method | None) -> None:
+        guided = settings.pseudo_siamese_weight > 0
+        super().__init__(settings, teacher, guided=guided)
         self.settings = settings
-        self.restoration = None if settings.restoration is None else settings.restoration.build()
-        self._learns_to_restore = self.restoration is not None and any(True for _ in self.restoration.parameters())
-        self.network = settings.network.build(identities)
+        with drawn_alone("network"):
+            self.network = settings.network.build(identities)
+        if guided and type(self.teacher) is not type(self.network):
+            raise InputError(f"{settings.title} needs a trained {settings.network.title} as teacher")
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         """Return one player: the network, and the module (where it has weights) at its own learning rate."""
-        groups = [parameter_group(self.network)]
-        if self.restoration is not None and self._learns_to_restore:
-            groups.append(parameter_group(self.restoration, self.settings.restoration_learning_rate_scale))
-        return {"network": Player(groups=groups)}
+        return {"network": [parameter_group(self.network), *self.restoration_groups()]}
 
     def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
-        """Return the terms `ce`, and as the settings say `triplet` and `sr`."""
-        settings, images, terms = self.settings, batch.low, dict[str, Tensor]()
-        if self.restoration is not None:
-            images = self.restoration(batch.low)
-        if self._learns_to_restore:
-            terms["sr"] = settings.restoration_weight * restoration_loss(images, batch.high)
+        """Return the terms `ce`, and as the settings say `sr`, `triplet` and `ps`."""
+        settings = self.settings
+        images, terms = self.restored(batch)
         output = self.network(images)
         each = [label_smoothing_cross_entropy(logits, batch.labels, settings.smoothing) for logits in output.logits]
-        terms["ce"] = settings.cross_entropy_weight * torch.stack(each).mean()
+        terms["ce"] = settings.cross_entropy_weight * torch.stack(each).sum()
         if settings.triplet_weight > 0:
             triplet = batch_hard_triplet(output.features, batch.labels, settings.margin)
             terms["triplet"] = settings.triplet_weight * triplet
+        if self.teacher is not None:
+            with torch.no_grad():
+                aim = self.teacher(batch.high)
+            pairs = [(each.features, *each.logits) for each in (output, aim)]
+            terms["ps"] = settings.pseudo_siamese_weight * pseudo_siamese_loss(*pairs)
         return terms
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Return the classifier's descriptor of the restored image, whatever its rate; the gallery is restored too."""
-        return self.network.embed(images if self.restoration is None else self.restoration(images))
+        """Return the classifier's descriptor of the restored image."""
+        network: Classifier = self.network
+        return network.embed(self.given(images))

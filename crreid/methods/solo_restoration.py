@@ -2,63 +2,60 @@
 
 Source: PS-HRNet (Zhang et al., arXiv 2105.11722), Table III, row "solo SR".
 Differs from the paper: it reports a rank-1 of 0.04 for solo SR without saying which network described the images; here
-it is HRNet-ReID-H, which was trained on high-resolution images (PS-HRNet's phase 1) and is what well-restored images
+it is the teacher's, which was trained on high-resolution images (PS-HRNet's phase 1) and is what well-restored images
 should suit. With an interpolation in the module's place nothing is trained: the row "bicubic".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from crreid.data.pairs import PairBatch
 from crreid.errors import InputError
-from crreid.losses.restoration import restoration_loss
-from crreid.methods.method import GuidedMethod, Method, MethodSettings, Player, parameter_group
-from crreid.methods.ps_hrnet import HRNetReIDHigh
-from crreid.models.common import RestorationSettings
-from crreid.models.hrnet_reid import HRNetReID
-from crreid.models.vdsr import VDSRSettings
+from crreid.methods.method import Method, ParameterGroup
+from crreid.methods.restoring import RestoringMethod, RestoringSettings
+from crreid.models.common import Classifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoloRestorationSettings(MethodSettings):
-    """Which module learns alone."""
+class SoloRestorationSettings(RestoringSettings):
+    """Which module learns alone, and how; it must be given."""
 
     tag: ClassVar[str] = "SoloRestoration"
-    restoration: RestorationSettings = field(default_factory=VDSRSettings)
+    restoration_weight: float = 1.0
 
     @property
     def title(self) -> str:
         """Return e.g. `VDSR-CA alone`."""
+        assert self.restoration is not None
         return f"{self.restoration.title} alone"
 
     def build(self, identities: int, teacher: Method | None = None) -> SoloRestoration:
-        """Return a fresh module before a trained HRNet-ReID-H."""
-        if not isinstance(teacher, HRNetReIDHigh):
-            raise InputError(f"{self.title} needs a trained HRNet-ReID-H to describe its images")
-        return SoloRestoration(self, teacher.network)
+        """Return a fresh module before a network trained on high-resolution images."""
+        if not isinstance(getattr(teacher, "network", None), Classifier):
+            raise InputError(f"{self.title} needs a trained network as teacher, to describe its images")
+        return SoloRestoration(self, teacher)
 
 
-class SoloRestoration(GuidedMethod):
+class SoloRestoration(RestoringMethod):
     """The module, and the frozen network that describes what it restores."""
 
-    def __init__(self, settings: SoloRestorationSettings, teacher: HRNetReID) -> None:
-        super().__init__(teacher)
+    def __init__(self, settings: SoloRestorationSettings, teacher: Method | None) -> None:
+        super().__init__(settings, teacher, guided=True)
         self.settings = settings
-        self.restoration = settings.restoration.build()
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         """Return one player, the module."""
-        return {"restoration": Player(groups=[parameter_group(self.restoration)])}
+        return {"restoration": self.restoration_groups()}
 
     def losses(self, batch: PairBatch, player: str = "restoration") -> dict[str, Tensor]:
-        """Return L_SR, Eq. 5, unweighted."""
-        return {"sr": restoration_loss(self.restoration(batch.low), batch.high)}
+        """Return L_SR, Eq. 5."""
+        return self.restored(batch)[1]
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Return HRNet-ReID-H's descriptor of the restored image: (N, 6656)."""
-        assert isinstance(self.teacher, HRNetReID)
-        return self.teacher.embed(self.restoration(images))
+        """Return the descriptor (N, D) that the teacher's network gives the restored image."""
+        assert isinstance(self.teacher, Classifier)
+        return self.teacher.embed(self.given(images))

@@ -15,15 +15,16 @@ from crreid.errors import InputError
 from crreid.synthetic.renderer import RENDERER_VERSION, Renderer
 
 LEAST = {"train_identities": 2, "test_identities": 2, "cameras": 2, "images_per_camera": 2, "height": 32, "width": 16}
+FIRST_TEST_IDENTITY = 5001  # fixed, so that whoever trains or validates on more identities never meets one of the test
 DISTRACTOR_SHARE = 0.1  # distractors per image of the test identities
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSettings:
-    """How many people, cameras and images there are, all numbered from 1."""
+    """How many people, cameras and images there are, numbered from 1 but for the test identities."""
 
     train_identities: int = 100
-    test_identities: int = 100  # for query and gallery, numbered after those for training
+    test_identities: int = 100  # for query and gallery, numbered from FIRST_TEST_IDENTITY
     cameras: int = 4
     images_per_camera: int = 4  # of each identity
     height: int = 128  # of all images in pixels
@@ -34,13 +35,17 @@ class SyntheticSettings:
         for name, minimum in {**LEAST, "seed": 0}.items():
             if getattr(self, name) < minimum:
                 raise InputError(f"synthetic data: {name} must be at least {minimum}, not {getattr(self, name)}")
+        for name in ("train_identities", "test_identities"):
+            if getattr(self, name) >= FIRST_TEST_IDENTITY - 1:
+                raise InputError(f"synthetic data: {name} must be below {FIRST_TEST_IDENTITY - 1}")
 
 
 @lru_cache(maxsize=4)
 def _images(settings: SyntheticSettings) -> dict[str, tuple[int, int, int]]:
     """Return identity, camera and index behind each path, in the order of the table."""
     cameras, per_camera = range(1, settings.cameras + 1), settings.images_per_camera
-    identities = range(1, settings.train_identities + settings.test_identities + 1)
+    train, test = range(1, settings.train_identities + 1), range(settings.test_identities)
+    identities = (*train, *(FIRST_TEST_IDENTITY + place for place in test))
     numbers = [(i, camera, n) for i in identities for camera in cameras for n in range(1, per_camera + 1)]
     distractors = round(DISTRACTOR_SHARE * settings.test_identities * settings.cameras * per_camera)
     share, rest = divmod(distractors, settings.cameras)  # dealt out to the cameras in turn
@@ -76,7 +81,7 @@ def synthetic_pedestrians(settings: SyntheticSettings = SyntheticSettings()) -> 
     """Return the table; the first image of each test identity in each camera is a query, the others are gallery."""
     rows: list[tuple[str, int, int, str, float]] = []
     for path, (identity, camera, index) in _images(settings).items():
-        role = "train" if identity <= settings.train_identities else "query" if index == 1 else "gallery"
+        role = "train" if identity < FIRST_TEST_IDENTITY else "query" if index == 1 else "gallery"
         rows.append((path, identity, camera, role if identity else "distractor", 1.0))
     return ImageTable(
         name="synthetic",

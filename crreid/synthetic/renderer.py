@@ -17,7 +17,7 @@ from crreid.synthetic.drawing import Canvas, Floats, View, choose
 from crreid.synthetic.people import Person, draw_person
 from crreid.synthetic.scenes import draw_scene, occlude, smooth_noise
 
-RENDERER_VERSION = "1"
+RENDERER_VERSION = "2"
 """Changes with every change of a pixel, so that cached images are drawn again."""
 
 SAMPLES = 3  # canvas pixels along the side of one image pixel

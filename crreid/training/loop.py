@@ -18,7 +18,7 @@ from crreid.data.sampler import IdentitySampler
 from crreid.distributed import averaged, of_first, processes
 from crreid.errors import InputError
 from crreid.files import write_atomically
-from crreid.methods.method import Method
+from crreid.methods.method import UNTOUCHED, Method
 from crreid.numerics import keep_freed_memory
 from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.schedule import Schedule
@@ -114,8 +114,8 @@ def train(
         torch.manual_seed(int(np.random.SeedSequence(sources).generate_state(1)[0]))  # for dropout
         method.start_epoch(epoch, schedule.epochs)
         step.start_epoch()
-        step.set_learning_rate(schedule.learning_rate_at(epoch))
-        rows.append(clock.row(_train_epoch(method, loader, step, len(sampler), clock)))
+        rows.append(clock.row(_train_epoch(method, loader, step, schedule, len(sampler), clock)))
+        _tell_restoration(rows[-1], report)
         here |= {"epochs": here["epochs"] + 1, "seconds": round(here["seconds"] + rows[-1]["seconds"], 2)}
         stretches = [*before, here]
         if together.rank == 0:
@@ -126,11 +126,14 @@ def train(
     return TrainingLog(epochs=pd.DataFrame(rows), stretches=stretches)
 
 
-def _train_epoch(method: Method, loader: PairLoader, step: TrainingStep, steps: int, clock: _Clock) -> dict[str, float]:
-    """Pass once over the data; return the mean of every loss term."""
+def _train_epoch(
+    method: Method, loader: PairLoader, step: TrainingStep, schedule: Schedule, steps: int, clock: _Clock
+) -> dict[str, float]:
+    """Pass once over the data; return the mean of every loss term and of what else is logged."""
     method.train()
     history = torch.zeros(0)
     for number, batch in enumerate(loader):
+        step.set_learning_rate(schedule.learning_rate_at(clock.epoch + number / steps))
         losses = step(batch)
         if losses.device.type == "cpu":  # to look at a loss would make the CPU wait for a GPU
             losses = averaged(losses)  # so that all processes stop where one diverges
@@ -183,10 +186,18 @@ class _Clock:
             "epoch": self.epoch,
             "learning_rate": self._learning_rate,
             **means,
-            "total": sum(means.values()),
+            "total": sum(mean for name, mean in means.items() if not name.endswith(UNTOUCHED)),
             "pairs_per_second": round(self._steps * self._batch_size / seconds, 2),
             "seconds": round(seconds, 2),
         }
+
+
+def _tell_restoration(row: dict[str, Any], report: Callable[[str], None]) -> None:
+    """Report where a restoration module ends an epoch no nearer to the aim than the input that it is given."""
+    for name in [name for name in row if name + UNTOUCHED in row]:
+        if row[name] >= row[name + UNTOUCHED]:
+            untouched = f"{row[name + UNTOUCHED]:.4f} of the untouched input"
+            report(f"epoch {row['epoch'] + 1} restores nothing: {name} {row[name]:.4f}, {untouched}")
 
 
 def _check_finite(history: torch.Tensor, names: list[str], epoch: int, first: int) -> None:

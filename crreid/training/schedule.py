@@ -11,21 +11,23 @@ from crreid.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Stochastic gradient descent as PS-HRNet was trained; every field is part of a run's name.
+    """Gradient descent as PS-HRNet was trained; every field is part of a run's name.
 
     Attributes:
         epochs: The release trains epochs 0 to 70. 0 for a method that has nothing to learn.
         identities_per_batch: P. Release 6, paper 4.
         images_per_identity: K. Release 4, paper 6.
+        optimizer: `sgd` in both sources; `adam` is what small networks from re-ID weights learn by.
         learning_rate: Peak. Both sources 8.5e-3 for HRNet; see the method's settings for that of the SR module.
         warmup_epochs: First epochs at `warmup_learning_rate`. In the release only.
         warmup_learning_rate: Constant through the warm-up, or where `ramp` is set the learning rate it starts from.
-        ramp: Rise linearly to the peak during the warm-up instead of jumping there (neither source).
-        decay: `steps` multiplies by `decay_factor` at each milestone (both sources); `cosine` goes down to zero.
+        ramp: Rise linearly to the peak during the warm-up, step by step, instead of jumping there (neither source).
+        decay: `steps` multiplies by `decay_factor` at each milestone (both sources); `cosine` goes down to zero, step
+            by step.
         milestones: Epochs from which the learning rate is lower.
         decay_factor: 0.1 in both sources.
-        momentum: Nesterov momentum where `nesterov` is set, as in both sources.
-        weight_decay: Applies to all parameters.
+        momentum: Of SGD, Nesterov's where `nesterov` is set, as in both sources.
+        weight_decay: Applies to all parameters that a method does not except.
         precision: `bf16` runs the networks under autocast, losses stay float32; the release uses fp16 (apex O1).
     """
 
@@ -33,6 +35,7 @@ class Schedule:
     epochs: int = 71
     identities_per_batch: int = 6
     images_per_identity: int = 4
+    optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = 8.5e-3
     warmup_epochs: int = 5
     warmup_learning_rate: float = 3e-4
@@ -48,12 +51,16 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise InputError(f"epochs must be 0 or more, not {self.epochs}")
-        for name, choices in (("decay", ("steps", "cosine")), ("precision", ("bf16", "fp32"))):
+        for name, choices in (
+            ("optimizer", ("sgd", "adam")),
+            ("decay", ("steps", "cosine")),
+            ("precision", ("bf16", "fp32")),
+        ):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, 0 <= epoch < epochs."""
+    def learning_rate_at(self, epoch: float) -> float:
+        """Return the learning rate after so many epochs, 0 <= epoch < epochs; the fraction is that of the steps."""
         if epoch < self.warmup_epochs:
             if not self.ramp:
                 return self.warmup_learning_rate

@@ -6,6 +6,7 @@ more than their arithmetic; nothing in it waits for the device. Elsewhere it run
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from crreid.data.pairs import PairBatch
 from crreid.distributed import distributed_losses, processes
 from crreid.errors import InputError
-from crreid.methods.method import Method, Player
+from crreid.methods.method import Method, ParameterGroup
 from crreid.training.schedule import Schedule
 
 LOG_COLUMNS = ("epoch", "learning_rate", "total", "pairs_per_second", "seconds")
@@ -27,8 +28,9 @@ class TrainingStep:
     """Trains a method by one batch per call.
 
     Attributes:
-        optimizers: One for each player.
-        names: Names of the loss terms of all players, in the order of what a call returns; known after the first.
+        optimizers: Of each player, one for each kind that its groups ask for.
+        names: Names of the loss terms of all players and of what else the method logs, in the order of what a call
+            returns; known after the first.
     """
 
     def __init__(self, method: Method, schedule: Schedule, device: torch.device, *, graph: bool | None = None) -> None:
@@ -39,10 +41,9 @@ class TrainingStep:
         """
         self.names: list[str] = []
         players = method.players().items()
-        self.optimizers = {name: _optimizer(name, player, schedule, device) for name, player in players}
+        self.optimizers = {name: _optimizers(name, groups, schedule, device) for name, groups in players}
         self._method, self._device, self._precision = method, device, schedule.precision
-        groups = (group for optimizer in self.optimizers.values() for group in optimizer.param_groups)
-        self._losses = distributed_losses(method, [tensor for group in groups for tensor in group["params"]])
+        self._losses = distributed_losses(method, [tensor for group in self._groups() for tensor in group["params"]])
         by_default = device.type == "cuda" and processes().count == 1
         self._graph = _Graph(device) if (by_default if graph is None else graph) else None
         self._learning = self._learning_parameters()
@@ -56,13 +57,12 @@ class TrainingStep:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Set the schedule's learning rate; each group learns at its scale times it."""
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                scaled = learning_rate * group["learning_rate_scale"]
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(scaled)  # a recorded step reads it from there
-                else:
-                    group["lr"] = scaled
+        for group in self._groups():
+            scaled = learning_rate * group["learning_rate_scale"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(scaled)  # a recorded step reads it from there
+            else:
+                group["lr"] = scaled
 
     def start_epoch(self) -> None:
         """Forget a recorded step where other parameters learn now."""
@@ -73,24 +73,32 @@ class TrainingStep:
 
     def state(self) -> dict[str, Any]:
         """Return the momenta and the like of every optimiser."""
-        return {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()}
+        return {player: [each.state_dict() for each in mine] for player, mine in self.optimizers.items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load what `state` returned; settings stay. Raises KeyError or ValueError for another training's."""
-        for player, optimizer in self.optimizers.items():
-            saved, mine = state[player], optimizer.state_dict()["param_groups"]
-            if [len(group["params"]) for group in saved["param_groups"]] != [len(group["params"]) for group in mine]:
-                raise ValueError(f"player {player!r} has other parameters")
-            optimizer.load_state_dict({"state": saved["state"], "param_groups": mine})
+        for player, optimizers in self.optimizers.items():
+            for optimizer, saved in zip(optimizers, state[player], strict=True):
+                mine = optimizer.state_dict()["param_groups"]
+                if [len(each["params"]) for each in saved["param_groups"]] != [len(each["params"]) for each in mine]:
+                    raise ValueError(f"player {player!r} has other parameters")
+                optimizer.load_state_dict({"state": saved["state"], "param_groups": mine})
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        for optimizers in self.optimizers.values():
+            for optimizer in optimizers:
+                yield from optimizer.param_groups
 
     def _step(self, batch: PairBatch) -> Tensor:
         names, values = list[str](), list[Tensor]()
-        for player, optimizer in self.optimizers.items():
+        for player, optimizers in self.optimizers.items():
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
                 losses: dict[str, Tensor] = self._losses(batch, player)
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             for name, loss in losses.items():
                 if name in names or name in LOG_COLUMNS:
                     raise InputError(f"the loss term {name!r} of player {player!r} has a name that the log has already")
@@ -133,15 +141,23 @@ class _Graph:
         return self._losses.clone()
 
 
-def _optimizer(name: str, player: Player, schedule: Schedule, device: torch.device) -> torch.optim.Optimizer:
-    groups = player.groups
+def _optimizers(
+    player: str, groups: list[ParameterGroup], schedule: Schedule, device: torch.device
+) -> list[torch.optim.Optimizer]:
+    """Return an optimiser for each kind that some groups ask for; groups that name none take the schedule's."""
     if not any(group["params"] for group in groups):
-        raise InputError(f"player {name!r} has no trainable parameters; set epochs=0")
+        raise InputError(f"player {player!r} has no trainable parameters; set epochs=0")
     # on a GPU the learning rate is a tensor, so that a recorded step sees it change
     on_gpu = device.type == "cuda"
     start: Any = torch.zeros((), device=device) if on_gpu else 0.0
     fused = device.type in ("cpu", "cuda")  # one pass over parameters, gradients and momenta
-    if player.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=start, fused=fused, capturable=on_gpu)
-    momentum, nesterov, weight_decay = schedule.momentum, schedule.nesterov, schedule.weight_decay
-    return torch.optim.SGD(groups, start, momentum, 0, weight_decay, nesterov, fused=fused)
+    of_kind: dict[str, list[ParameterGroup]] = {}
+    for group in groups:
+        of_kind.setdefault(group.get("optimizer") or schedule.optimizer, []).append(group)
+    momentum, nesterov, decay = schedule.momentum, schedule.nesterov, schedule.weight_decay
+    return [
+        torch.optim.Adam(mine, lr=start, weight_decay=decay, fused=fused, capturable=on_gpu)
+        if kind == "adam"
+        else torch.optim.SGD(mine, start, momentum, 0, decay, nesterov, fused=fused)
+        for kind, mine in of_kind.items()
+    ]

@@ -189,3 +189,16 @@ def test_native_resolution_is_told_by_size(table_maker: Callable[..., ImageTable
         np.testing.assert_allclose(data.stated_rates(rows), expected, rtol=1e-6)
     made = replace(data, native=False)
     assert made.stated_rates(data.train).tolist() == data.train.rows["rate"].tolist()
+
+
+def test_validation_identities_take_the_place_of_the_test(table: ImageTable, give: Give, tmp_path: Path) -> None:
+    give(table)
+    for settings in (MARKET, MLR):
+        own, held = (load_table(replace(settings, validation_identities=count), ROOT) for count in (0, 2))
+        test = identities(held, "query", "gallery")
+        assert len(test) == 2
+        assert identities(held, "train") == identities(own, "train") - test
+        assert len(held) == len(own.with_role("train"))
+        assert identities(held, "query") <= identities(held, "gallery")
+        with pytest.raises(InputError, match="validation_identities must lie between 2 and"):
+            load_table(replace(settings, validation_identities=10_000), ROOT)

@@ -25,7 +25,7 @@ from crreid.evaluation.image_quality import (
     structural_similarity,
 )
 from crreid.evaluation.ranking import SCORE_COLUMNS, RetrievalLabels, multi_shot, single_shot
-from crreid.methods.method import Method, Player
+from crreid.methods.method import Method, ParameterGroup
 
 CPU = torch.device("cpu")
 SIZE = (16, 8)
@@ -41,7 +41,7 @@ class Coarse(Method):
         self.dropout = nn.Dropout(0.5)
         self.batches: list[int] = []
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         return {}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.losses.verification import verification_loss
 from crreid.methods.lrar import LRAR, LRARSettings, level_of_rate
+from crreid.methods.method import drawn_alone
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.resolution_masks import ResolutionMaskSettings
 
@@ -44,7 +45,7 @@ def build(settings: LRARSettings = FULL, seed: int = 0) -> LRAR:
 
 
 def optimizer_of(method: LRAR) -> torch.optim.SGD:
-    groups = method.players()["network"].groups
+    groups = method.players()["network"]
     return torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1)
 
 
@@ -99,7 +100,8 @@ def test_rows_of_the_ablation_have_their_terms(title: str, batch: PairBatch) -> 
 def test_with_one_level_it_equals_its_plain_baseline(settings: LRARSettings, batch: PairBatch) -> None:
     """Through training: the same bytes as timm's ResNet with the head of the conventional rows and cross entropy."""
     torch.manual_seed(0)
-    plain = replace(NETWORK).build(IDENTITIES)
+    with drawn_alone("network"):
+        plain = NETWORK.build(IDENTITIES)
     method = build(settings)
     assert equal(copied(method.network.state_dict()), copied(plain.state_dict()))
     images, labels = torch.cat([batch.high, batch.low]), batch.labels.repeat(2)

@@ -60,7 +60,7 @@ def build(name: str, seed: int = 0) -> Method:
 
 
 def optimised(method: Method) -> list[torch.Tensor]:
-    return [tensor for player in method.players().values() for group in player.groups for tensor in group["params"]]
+    return [tensor for groups in method.players().values() for group in groups for tensor in group["params"]]
 
 
 @EACH
@@ -78,7 +78,7 @@ def test_every_parameter_learns_from_its_player_and_nothing_looks_at_a_value(nam
     nowhere = PairBatch(**{key: tensor.to("meta") for key, tensor in vars(batch).items()})
     for player, its in method.players().items():
         torch.stack(list(method.losses(nowhere, player).values())).sum().backward()
-        assert all(parameter.grad is not None for group in its.groups for parameter in group["params"])
+        assert all(parameter.grad is not None for group in its for parameter in group["params"])
     assert all(p.grad is None for key, p in method.named_parameters() if key.startswith("teacher."))
 
 

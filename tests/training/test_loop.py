@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from crreid.data.pairs import PairBatch, PairDataset
 from crreid.errors import InputError
-from crreid.methods.method import Method, Player, parameter_group
+from crreid.methods.method import Method, ParameterGroup, parameter_group
 from crreid.training import loop
 from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.loop import TrainingDiverged, TrainingLog, train
@@ -177,10 +177,10 @@ class Players(Method):
         nn.init.constant_(self.second.weight, 5.0)
         self.calls: list[tuple[str, float, float]] = []
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         return {
-            "maker": Player(groups=[parameter_group(self.first)]),
-            "judge": Player(groups=[parameter_group(self.second, 0.5)]),
+            "maker": [parameter_group(self.first)],
+            "judge": [parameter_group(self.second, 0.5)],
         }
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, Tensor]:
@@ -224,8 +224,8 @@ def test_a_name_that_is_taken_is_refused(fit: Trainer, tmp_path: Path, name: str
 class Fixed(Tiny):
     """Has nothing to learn."""
 
-    def players(self) -> dict[str, Player]:
-        return {"network": Player(groups=[parameter_group(self.requires_grad_(False))])}
+    def players(self) -> dict[str, list[ParameterGroup]]:
+        return {"network": [parameter_group(self.requires_grad_(False))]}
 
 
 @pytest.mark.parametrize("method", [Fixed, Tiny])

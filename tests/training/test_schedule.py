@@ -47,3 +47,12 @@ def test_epochs_are_none_or_more() -> None:
 def test_words_that_would_mean_something_else_are_refused(field: str, value: str) -> None:
     with pytest.raises(InputError, match=f"{field} must be .* or .*, not '{value}'"):
         Schedule(**{field: value})
+
+
+def test_a_ramp_and_a_cosine_move_with_every_step() -> None:
+    schedule = Schedule(
+        epochs=5, learning_rate=1.0, warmup_epochs=1, warmup_learning_rate=0.2, ramp=True, decay="cosine"
+    )
+    assert [schedule.learning_rate_at(step / 4) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert schedule.learning_rate_at(3) == pytest.approx(0.5)
+    assert schedule.learning_rate_at(3.5) == pytest.approx(0.5 * (1 + math.cos(math.pi * 2.5 / 4)))

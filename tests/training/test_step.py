@@ -8,7 +8,7 @@ from torch import nn
 
 from crreid.bench.cost import random_batch
 from crreid.data.pairs import PairBatch
-from crreid.methods.method import Method, Player, parameter_group
+from crreid.methods.method import Method, ParameterGroup, parameter_group
 from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import ITEMS
@@ -50,9 +50,9 @@ class TwoPlayers(Method):
         super().__init__()
         self.maker, self.judge = nn.Linear(3, 3), nn.Linear(3, 1)
 
-    def players(self) -> dict[str, Player]:
-        judge = Player(groups=[parameter_group(self.judge, 0.1)], optimizer="adam")
-        return {"maker": Player(groups=[parameter_group(self.maker)]), "judge": judge}
+    def players(self) -> dict[str, list[ParameterGroup]]:
+        judge = [parameter_group(self.judge, 0.1, optimizer="adam", weight_decay=0)]
+        return {"maker": [parameter_group(self.maker)], "judge": judge}
 
     def losses(self, batch: PairBatch, player: str) -> dict[str, torch.Tensor]:
         made = self.maker(batch.low.mean((2, 3)))
