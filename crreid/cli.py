@@ -35,7 +35,7 @@ class Choice:
     dataset: str = "mlr-synthetic"  # Data set, with mlr- before its name for the cross-resolution build.
     data_root: str = ""  # Folder or file of the data set; none for built-in data.
     seeds: tuple[int, ...] = (0,)  # Random seeds; every row is trained once per seed.
-    weights: str = "random"  # Start of the backbones: random, timm, a local file, or e.g. resnet50=FILE.
+    weights: str = "packaged"  # Start of the backbones: packaged, random, timm, a local file, or e.g. resnet50=FILE.
     device: str = "auto"  # auto, cpu or cuda.
     results_dir: str = ""  # Where results go; the checkout's results by default.
     set: tuple[

@@ -26,7 +26,15 @@ from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings, evaluate
 from crreid.evaluation.image_quality import PerceptualDistance, restoration_quality
 from crreid.methods.method import Method, MethodSettings
-from crreid.models.weights import digest_of_file, fill_module, load_timm_backbone, read_weights, save_weights
+from crreid.models.weights import (
+    digest_of_file,
+    fill_module,
+    load_timm_backbone,
+    packaged_file,
+    packaged_starts,
+    read_weights,
+    save_weights,
+)
 from crreid.provenance import provenance, time_stamp
 from crreid.records import Record, plain_table, read_record, read_sealed, write_sealed
 from crreid.settings import canonical, described, digest_of
@@ -315,10 +323,11 @@ def _start(run: Run, method: Method, workspace: Workspace) -> str:
 
 
 def _given_file(name: str, workspace: Workspace) -> Path:
-    """Return the file of the workspace that `file <sha256>` means."""
+    """Return the file of the workspace or of this package that `file <sha256>` means."""
     files = dict(workspace.weights_files)
-    if name in files:
-        return files[name]
+    known = {start: packaged_file(backbone) for backbone, start in packaged_starts().items()} | files
+    if name in known:
+        return known[name]
     given = ", ".join(map(str, files.values())) or "no file"
     raise InputError(f"the run needs weights with sha256 {name.removeprefix('file ')}; got {given}")
 

@@ -155,6 +155,7 @@ def test_paths_become_absolute_for_notebooks(tmp_path, monkeypatch):
         return cli._parameters(cli.Choice(weights=text))["weights"]
 
     assert weights("random") == "random"
+    assert weights("packaged") == "packaged"
     assert weights("a=b.pth") == str(tmp_path / "a=b.pth")
     assert weights("resnet50=w.pth, timm") == f"resnet50={tmp_path / 'w.pth'},timm"
     assert weights("lpips=a.pth") == f"lpips={tmp_path / 'a.pth'}"

@@ -9,8 +9,10 @@ from workspaces import open_workspace
 
 from crreid import runs
 from crreid.errors import InputError
+from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
+from crreid.models.osnet import OSNetSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
-from crreid.models.weights import StartingWeights, digest_of_file, save_weights
+from crreid.models.weights import StartingWeights, digest_of_file, packaged_file, read_weights, save_weights
 from crreid.profiles import profile_settings
 from crreid.rows import teacher_run
 from crreid.runs import Run, find_record, measure
@@ -58,6 +60,17 @@ def test_a_run_starts_from_the_file_that_it_names(tmp_path, pixels, started, bac
         measure(run, open_workspace(tmp_path, pixels, weights_files=named(other, file)))
     found = started[0].network.backbone.state_dict()
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_a_run_finds_packaged_weights_wherever_it_is_started(tmp_path, pixels, started, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    method = RestoreAndIdentifySettings(network=OSNetSettings())
+    run = replace(RUN, method=method, weights=StartingWeights.parse("packaged").of(method.backbone_name))
+    with pytest.raises(Started):
+        measure(run, open_workspace(tmp_path, pixels))
+    found = started[0].network.backbone.state_dict()
+    packaged = read_weights(packaged_file("osnet_x0_25"))
+    assert all(torch.equal(found[name], tensor) for name, tensor in packaged.items())
 
 
 def test_a_run_refuses_another_file_than_it_names(tmp_path, pixels, started, backbone):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from crreid.errors import InputError
-from crreid.models.weights import StartingWeights
+from crreid.models.weights import RANDOM_WEIGHTS, StartingWeights, digest_of_file, packaged_file
 
 
 @pytest.fixture
@@ -22,6 +22,20 @@ def test_one_start_for_all(text: str) -> None:
     weights = StartingWeights.parse(text)
     assert weights == StartingWeights(default=text)
     assert weights.of("resnet50") == text
+
+
+def test_packaged_weights_for_the_backbones_that_have_them() -> None:
+    packaged = f"file {digest_of_file(packaged_file('osnet_x0_25'))}"
+    assert packaged == "file f59f9b2aae02b5f3de8d4ee4dc6c6b3df856824422e371a1909343e3d287a514"
+    weights = StartingWeights.parse("packaged")
+    assert [weights.of(name) for name in ("osnet_x0_25", "resnet50", "")] == [packaged, "random", "random"]
+    assert weights.files == ()
+    mixed = StartingWeights.parse("timm, osnet_x0_25=packaged")
+    assert [mixed.of(name) for name in ("osnet_x0_25", "resnet50")] == [packaged, "timm"]
+    assert StartingWeights.parse("osnet_x0_25=random, packaged").of("osnet_x0_25") == "random"
+    assert RANDOM_WEIGHTS.of("osnet_x0_25") == "random"
+    with pytest.raises(InputError, match="lpips needs a file"):
+        StartingWeights.parse("lpips=packaged")
 
 
 def test_a_file_for_one_backbone(file: Path) -> None:

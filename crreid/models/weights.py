@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,9 @@ PREFIXES = ("module.", "model.", "network.", "encoder.", "backbone.")
 CONTAINERS = ("state_dict", "model")  # keys under which training scripts keep the tensors
 COUNTER = "num_batches_tracked"  # of batch normalisation; many files lack it, it changes nothing at momentum 0.1
 KINDS = (".safetensors", ".pth", ".pt", ".bin")
+
+PACKAGED = {"osnet_x0_25": "osnet_x0_25_msmt17.safetensors"}
+"""Backbones for which this package has weights, and their files: see `crreid/weights/README.md`."""
 
 
 def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], *, origin: str, complete: bool = False) -> str:
@@ -124,6 +128,17 @@ def digest_of_file(path: Path) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+def packaged_file(backbone: str) -> Path:
+    """Return the file of this package with weights of one of the backbones of PACKAGED."""
+    return Path(__file__).parents[1] / "weights" / PACKAGED[backbone]
+
+
+@cache
+def packaged_starts() -> dict[str, str]:
+    """Return `file <sha256>` of the packaged weights by the backbones of PACKAGED."""
+    return {backbone: f"file {digest_of_file(packaged_file(backbone))}" for backbone in PACKAGED}
+
+
 def _by_expected_name(
     tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], origin: str
 ) -> tuple[dict[str, Tensor], list[str]]:
@@ -144,7 +159,7 @@ def _by_expected_name(
 
 
 PERCEPTUAL = "lpips"
-NO_FILES = ("random", "timm")
+NO_FILES = ("packaged", "random", "timm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +167,8 @@ class StartingWeights:
     """The start of every backbone of a study.
 
     Attributes:
-        default: `random`, `timm` or `file <sha256>`, for every backbone that `of_backbone` does not name.
-        of_backbone: Pairs of a backbone's name in timm and its start.
+        default: `packaged`, `random`, `timm` or `file <sha256>`, for every backbone that `of_backbone` does not name.
+        of_backbone: Pairs of a backbone's name and its start.
         perceptual: `file <sha256>` of AlexNet's weights, with which LPIPS is measured; empty for no LPIPS.
         files: Pairs of `file <sha256>` and the local file that it means.
     """
@@ -167,8 +182,9 @@ class StartingWeights:
     def parse(cls, text: str) -> Self:
         """Read a notebook's parameter.
 
-        `text` is `random`, `timm` or a path, for all backbones; or, separated by commas, `resnet50=PATH` for some, the
-        others starting at random (or as an entry without `=` says). `lpips=PATH` is no start, but LPIPS's AlexNet.
+        `text` is `packaged` (this package's weights for the backbones of PACKAGED, the others at random), `random`,
+        `timm` or a path, for all backbones; or, separated by commas, `resnet50=PATH` for some, the others starting at
+        random (or as an entry without `=` says). `lpips=PATH` is no start, but LPIPS's AlexNet.
 
         Raises:
             InputError: A file cannot be read, a name is given twice, or LPIPS no file.
@@ -189,8 +205,9 @@ class StartingWeights:
         return cls(default=default, of_backbone=of_backbone, perceptual=perceptual, files=found)
 
     def of(self, backbone: str) -> str:
-        """Return the start of a backbone by its name in timm; a method without one (empty name) starts at random."""
-        return dict(self.of_backbone).get(backbone, self.default) if backbone else "random"
+        """Return `random`, `timm` or `file <sha256>` for a backbone; a method without one (empty name) has `random`."""
+        start = dict(self.of_backbone).get(backbone, self.default) if backbone else "random"
+        return packaged_starts().get(backbone, "random") if start == "packaged" else start
 
 
 def weights_entries(text: str) -> list[tuple[str, str]]:
@@ -201,7 +218,7 @@ def weights_entries(text: str) -> list[tuple[str, str]]:
     entries = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = entry.partition("=")
-        named = equals and (name == PERCEPTUAL or timm.is_model(name))
+        named = equals and (name == PERCEPTUAL or name in PACKAGED or timm.is_model(name))
         entries.append((name, value) if named else ("", entry))
     return entries
 

@@ -58,7 +58,7 @@ def _section(folder: Path, place: str, name: str) -> str:
     words = ["crreid", "study", name, "--profile", folder.parent.name, "--dataset", folder.name]
     is_built_in = find_dataset(folder.name).built_in
     words += ["--data-root", "PATH"] * (not is_built_in) + ["--rows", *given.get("rows", [])] * bool(given.get("rows"))
-    words += ["--weights", given["weights"]] if given.get("weights", "random") != "random" else []
+    words += ["--weights", given["weights"]] if given.get("weights", "packaged") != "packaged" else []
     words += ["--seeds", *map(str, given["seeds"])] if given.get("seeds", [0]) != [0] else []
     links = [f"[executed notebook]({place}/{name}.ipynb)"]
     parts = []
