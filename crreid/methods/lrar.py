@@ -33,6 +33,7 @@ from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.triplet import batch_hard_triplet
 from crreid.losses.verification import VerificationHead, verification_loss
 from crreid.methods.method import Method, MethodSettings, ParameterGroup, drawn_alone, parameter_group
+from crreid.models.osnet import OSNetClassifier, OSNetSettings
 from crreid.models.pooled_classifier import PooledClassifier, PooledClassifierSettings
 from crreid.models.resolution_masks import ResolutionMasks, ResolutionMaskSettings
 from crreid.numerics import at_least_float32
@@ -60,7 +61,7 @@ class LRARSettings(MethodSettings):
     """Three mechanisms, each of which can be left out, and how they train.
 
     Attributes:
-        network: Backbone, length of v and head; sources are silent but for its parts.
+        network: Backbone, length of v and head; sources are silent but for its parts. With OSNet v is its descriptor.
         rates: Downsampling rates of the levels, the highest resolution first; the paper's four.
         varying_length: Mechanism 1; False describes every image by all of v.
         masks: Mechanism 2; None leaves the backbone as it is.
@@ -75,7 +76,9 @@ class LRARSettings(MethodSettings):
     """
 
     tag: ClassVar[str] = "LRAR"
-    network: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(feature_length=2048))
+    network: PooledClassifierSettings | OSNetSettings = field(
+        default_factory=lambda: PooledClassifierSettings(feature_length=2048)
+    )
     rates: tuple[float, ...] = (1, 2, 3, 4)
     varying_length: bool = True
     masks: ResolutionMaskSettings | None = field(default_factory=ResolutionMaskSettings)
@@ -125,7 +128,7 @@ class LRAR(Method):
         self.settings = settings
         levels, length = len(settings.rates), settings.network.feature_length
         with drawn_alone("network"):
-            self.network: PooledClassifier = settings.network.build(identities)
+            self.network: PooledClassifier | OSNetClassifier = settings.network.build(identities)
         self.masks = None if settings.masks is None else ResolutionMasks(settings.masks, self.network.backbone, levels)
         self.head = VerificationHead(length) if settings.verification_weight > 0 else None
         shares = range(1, levels + 1) if settings.varying_length else [levels] * levels
@@ -190,9 +193,9 @@ class LRAR(Method):
 
     def _describe(self, images: Tensor, levels: Tensor) -> Tensor:
         """Return the embeddings (N, feature_length), their parts above an image's level (N,) set to zero."""
-        backbone = self.network.backbone
-        pooled = backbone(images) if self.masks is None else self.masks(backbone, images, levels)
-        embedding = self.network.features(pooled)
+        network = self.network
+        pooled = network.pooled(images) if self.masks is None else self.masks(network.backbone, images, levels)
+        embedding = network.features(pooled)
         return embedding * self.live[levels].to(embedding.dtype)
 
 

@@ -109,6 +109,11 @@ class Classifier(nn.Module, ABC):
         nn.init.zeros_(self.reduction.bias)
         start_classifier(self.classifier)
 
+    def pooled(self, images: Tensor) -> Tensor:
+        """Return the averages of the backbone's last maps, (N, length)."""
+        pooled: Tensor = self.backbone(images)
+        return pooled
+
     def features(self, pooled: Tensor) -> Tensor:
         """Return the embedding (N, feature_length) of pooled maps (N, length), before dropout."""
         features: Tensor = self.normalisation(self.reduction(pooled))

@@ -1,9 +1,12 @@
-"""Cross-resolution encoder: a ResNet that hands out the maps of all its stages.
+"""Cross-resolution encoder: a ResNet, or OSNet, that hands out the maps of all its stages.
 
 Source: CAD-Net (Li et al., "Recover and Identify", ICCV 2019): E takes images of either resolution at one size to f,
 of h x w x d numbers, and has skip connections to the decoder; F, the encoder of recovered images, gives g of f's size.
 That both are ImageNet ResNet-50 without shared weights is general knowledge of the paper, not read in it. Here both are
-this class, and f and g are the map of the last stage, a thirty-second of the image. Backbone from timm.
+this class, and f and g are the map of the last stage, a thirty-second of the image. ResNets are timm's.
+
+OSNet (in no source) has no stage at a thirty-second: f and g are its last maps averaged over 2 x 2, so that their
+average over the image is that of the last maps, 128 numbers. What OSNet makes of these by its linear layer is left out.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ from typing import Any, ClassVar
 
 import timm
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from crreid.errors import InputError
 from crreid.models.common import check_images
+from crreid.models.osnet import CHANNELS, OSNet
 
 REDUCTIONS = (2, 4, 8, 16, 32)
 """How many times smaller than the image the maps are: the stem's, then those of the four residual stages."""
@@ -23,13 +28,13 @@ REDUCTIONS = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, kw_only=True)
 class CrossResolutionEncoderSettings:
-    """Shape of the network: a ResNet of timm with four residual stages, e.g. `resnet50`, `resnet18`."""
+    """Shape of the network: a ResNet of timm with four stages, e.g. `resnet50`, `resnet18`, or `osnet_x0_25`."""
 
     tag: ClassVar[str] = "CrossResolutionEncoderSettings"
     backbone: str = "resnet50"
 
     def __post_init__(self) -> None:
-        if not timm.is_model(self.backbone):
+        if self.backbone != "osnet_x0_25" and not timm.is_model(self.backbone):
             raise InputError(f"timm has no backbone {self.backbone!r}; expected a ResNet, e.g. resnet50")
 
 
@@ -41,6 +46,12 @@ class CrossResolutionEncoder(nn.Module):
     def __init__(self, settings: CrossResolutionEncoderSettings) -> None:
         """Build the network with random weights; an InputError names a backbone without maps of these depths."""
         super().__init__()
+        self.channels: tuple[int, ...]
+        if settings.backbone == "osnet_x0_25":
+            self.backbone = OSNet()
+            self.backbone.fc = nn.Identity()  # nobody reads it
+            self.channels = (*CHANNELS, CHANNELS[-1])
+            return
         try:
             self.backbone = timm.create_model(settings.backbone, pretrained=False, features_only=True)
             reductions = tuple(self.backbone.feature_info.reduction())
@@ -51,7 +62,7 @@ class CrossResolutionEncoder(nn.Module):
                 "has no maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size; expected a ResNet, e.g. resnet50"
             )
             raise InputError(f"backbone {settings.backbone!r} {problem}")
-        self.channels: tuple[int, ...] = tuple(self.backbone.feature_info.channels())
+        self.channels = tuple(self.backbone.feature_info.channels())
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return five maps, the last one f (or g), of images whose sides are multiples of 32 pixels.
@@ -59,4 +70,7 @@ class CrossResolutionEncoder(nn.Module):
         The maps are (N, `channels[i]`, height / REDUCTIONS[i], width / REDUCTIONS[i]).
         """
         check_images("the encoder", images, REDUCTIONS[-1])
+        if isinstance(self.backbone, OSNet):
+            *maps, last = self.backbone.maps(images)
+            return (*maps, avg_pool2d(last, 2))
         return tuple(self.backbone(images))

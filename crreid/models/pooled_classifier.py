@@ -61,10 +61,10 @@ class PooledClassifier(Classifier):
     def forward(self, images: Tensor) -> ClassifierOutput:
         """Return the embedding (N, feature_length) and one set of class scores."""
         check_images(self.settings.title, images)
-        features = self.features(self.backbone(images))
+        features = self.features(self.pooled(images))
         return ClassifierOutput(features, (self.classify(features),))
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the embedding, (N, feature_length), after batch normalisation."""
         check_images(self.settings.title, images)
-        return at_least_float32(self.features(self.backbone(images)))
+        return at_least_float32(self.features(self.pooled(images)))

@@ -5,7 +5,7 @@ learned vector M_k per resolution level k with one element per channel; masks of
 from the output downwards (Algorithm 1).
 Differs from the paper: nothing that is readable. It does not print from which distribution masks start, and "after each
 residual block" leaves open whether before or after the block's last ReLU; here after, on the block's output. The
-residual network comes from timm.
+residual network is a ResNet of timm or, in no source, OSNet, whose six blocks have a shortcut around them, too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import timm.models.resnet
 import torch
+from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from crreid.errors import InputError
 from crreid.models.common import check_images
+from crreid.models.osnet import CHANNELS, OSNet
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
@@ -66,7 +67,7 @@ class ResolutionMasks(nn.Module):
     """Masks after every block of a residual network, which is not part of this module: its weights have their names.
 
     Freshly built, and after weights were loaded, all masks are applied and all learn; `set_epoch` takes them in turn.
-    `positions` are the names of timm's blocks that masks follow, from the input to the output, e.g. `layer1.0`.
+    `positions` are the names of the blocks that masks follow, from the input to the output, e.g. `layer1.0`.
 
     Example:
         >>> backbone = timm.create_model("test_resnet", num_classes=0)
@@ -78,23 +79,21 @@ class ResolutionMasks(nn.Module):
     masks: Any  # a ModuleList of ResolutionMask
 
     def __init__(self, settings: ResolutionMaskSettings, backbone: nn.Module, levels: int) -> None:
-        """Draw masks for the resolution levels. Raises InputError where the network is no ResNet of timm."""
+        """Draw masks for the resolution levels. Raises InputError where the network is no ResNet of timm, nor OSNet."""
         super().__init__()
-        if not isinstance(backbone, timm.models.resnet.ResNet):
-            name = type(backbone).__name__
-            raise InputError(f"masks follow the blocks of a ResNet of timm, e.g. resnet50, not of {name}")
-        channels: dict[Any, Any] = {info["module"]: info["num_chs"] for info in backbone.feature_info}
-        self.positions = tuple(f"{stage}.{i}" for stage in STAGES for i in range(len(getattr(backbone, stage))))
+        channels = _channels_after_blocks(backbone)
+        self.positions = tuple(channels)
         self.masks = nn.ModuleList(
-            ResolutionMask(levels, channels[position.split(".")[0]], settings.initial_deviation)
-            for position in self.positions
+            ResolutionMask(levels, width, settings.initial_deviation) for width in channels.values()
         )
 
     def forward(self, backbone: Any, images: Tensor, levels: Tensor) -> Tensor:
         """Return the averages (N, channels) of the masked network's last maps; levels are (N,) int64, 0 the lowest."""
-        check_images("a masked ResNet", images)
-        maps = backbone.maxpool(backbone.act1(backbone.bn1(backbone.conv1(images))))
+        check_images("a masked network", images)
         masks = iter(self.masks)
+        if isinstance(backbone, OSNet):
+            return backbone.pooled(images, lambda maps: next(masks)(maps, levels))
+        maps = backbone.maxpool(backbone.act1(backbone.bn1(backbone.conv1(images))))
         for stage in STAGES:
             for block in getattr(backbone, stage):
                 maps = next(masks)(block(maps), levels)
@@ -113,6 +112,18 @@ class ResolutionMasks(nn.Module):
         """Return Sigmoid(M) by position in order: (levels, channels) float32 in (0, 1), on the CPU."""
         masks = [mask.raw.float().sigmoid().cpu() for mask in self.masks]
         return dict(zip(self.positions, masks, strict=True))
+
+
+def _channels_after_blocks(backbone: Any) -> dict[str, int]:
+    """Return the channels of the maps that each block gives, by the blocks' names from the input to the output."""
+    if isinstance(backbone, OSNet):
+        stages = zip(("conv2", "conv3", "conv4"), CHANNELS[1:], strict=True)
+        return {f"{stage}.{block}": width for stage, width in stages for block in range(2)}
+    if not isinstance(backbone, ResNet):
+        name = type(backbone).__name__
+        raise InputError(f"masks follow the blocks of a ResNet of timm, e.g. resnet50, or of OSNet, not of {name}")
+    widths: dict[Any, Any] = {info["module"]: info["num_chs"] for info in backbone.feature_info}
+    return {f"{stage}.{i}": widths[stage] for stage in STAGES for i in range(len(getattr(backbone, stage)))}
 
 
 def positions_in_training(positions: int, epoch: int, epochs: int) -> range:

@@ -138,5 +138,5 @@ def test_masks_of_frozen_positions_do_not_move_over_real_steps(images: torch.Ten
 
 def test_only_residual_networks_of_timm_take_masks() -> None:
     backbone = timm.create_model("hrnet_w18_small", num_classes=0)
-    with pytest.raises(InputError, match=r"ResNet of timm, e\.g\. resnet50, not of HighResolutionNet"):
+    with pytest.raises(InputError, match=r"ResNet of timm, e\.g\. resnet50, or of OSNet, not of HighResolutionNet"):
         ResolutionMasks(DEFAULTS, backbone, LEVELS)
