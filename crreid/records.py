@@ -22,6 +22,7 @@ TYPES: dict[str, Any] = {"str": str, "int": int, "float": int | float | None}
 COLUMNS: dict[str, dict[str, str]] = {
     "scores": {"test": "str", "protocol": "str", "rate": "float", "metric": "str", "value": "float"}
     | {"deviation": "float", "queries": "int", "unmatched": "int"},
+    "persons": {"identity": "int", "queries": "int", "rank1": "int", "map_hit": "float"},
     "restoration": {"rate": "float", "measure": "str", "value": "float", "input": "float", "images": "int"},
     "epochs": {"epoch": "int", "learning_rate": "float", "total": "float"},
 }
@@ -34,7 +35,8 @@ CHOICES: dict[str, Sequence[str]] = {
     "measure": ("psnr", "ssim", "lpips"),
 }
 
-LIMITS = {"scores value": (0, 1), "scores deviation": (0, 1), "scores rate": (1, 1e3), "restoration rate": (1, 1e3)}
+LIMITS = {f"scores {name}": limits for name, limits in {"value": (0, 1), "deviation": (0, 1), "rate": (1, 1e3)}.items()}
+LIMITS |= {"persons map_hit": (0, 1), "restoration rate": (1, 1e3)}
 """What a column can hold at least and at most; a score is a fraction, not per cent."""
 
 STRETCH = {"commit", "dirty", "python", "packages", "device", "threads", "processes", "started", "epochs", "seconds"}
@@ -50,6 +52,7 @@ class Record:
     run: dict[str, Any]  # settings that are not at their defaults, as plain JSON; `digest` is their digest
     settings: dict[str, Any]  # every setting, as plain JSON
     scores: pd.DataFrame  # what `evaluate` returned
+    persons: pd.DataFrame | None  # also; old records have none
     restoration: pd.DataFrame | None  # what `restoration_quality` returned, if the run asks for it
     epochs: pd.DataFrame  # a line per epoch: epoch, learning_rate, the mean of every loss term, their total
     parameters: int  # how many numbers were trained
@@ -86,17 +89,17 @@ class Record:
 
     def plain(self) -> dict[str, Any]:
         """Return the record as plain JSON."""
-        names = ("digest", "title", "parameters", "scores", "restoration", "epochs", "provenance", "run", "settings")
+        names = ("digest", "title", "parameters", *COLUMNS, "provenance", "run", "settings")
         values = {name: getattr(self, name) for name in names}
         return {name: plain_table(each) if isinstance(each, pd.DataFrame) else each for name, each in values.items()}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         """Return the record that `plain` wrote. Raises ValueError naming what cannot be right."""
-        values, origin = dict(plain), plain["provenance"]
+        values, origin = {"persons": None} | plain, plain["provenance"]
         _expect(digest_of(values["run"]) == values["digest"], f"its settings are those of {digest_of(values['run'])}")
         for name in COLUMNS:
-            if name != "restoration" or values[name] is not None:
+            if name not in ("persons", "restoration") or values[name] is not None:
                 values[name] = _table(name, values[name])
         texts, numbers = (values["title"], origin["start"]), (values["parameters"], values["settings"]["seed"])
         _expect(all(isinstance(text, str) for text in texts), "its title or start is no text")
@@ -106,7 +109,12 @@ class Record:
         for stretch, names in [(origin["evaluation"], EVALUATION), *((each, STRETCH) for each in origin["training"])]:
             _expect(stretch.keys() == names, "training or evaluation have other entries")
             _expect(0 <= stretch["seconds"] < math.inf, "training or evaluation have no duration")
-        return cls(**values)
+        record = cls(**values)
+        if record.persons is not None:
+            first, queries = record.persons[["rank1", "queries"]].sum()
+            same = abs(first - record.score("rank1") / 100 * queries) <= 1e-9 * queries
+            _expect(same, "the rank-1 of its persons is another than that of its scores")
+        return record
 
     def write(self, file: Path) -> None:
         """Write the record, whole or not at all."""

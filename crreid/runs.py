@@ -217,7 +217,7 @@ def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualD
     run, clock, started = result.run, time.monotonic(), time_stamp()
     options: dict[str, Any] = {"size": run.size, "device": result.device, "precision": run.schedule.precision}
     rates, restoration = run.evaluation.restoration_rates, None
-    scores = evaluate(result.method, result.data, run.evaluation, **options)
+    scores, persons = evaluate(result.method, result.data, run.evaluation, **options)
     if rates:
         restoration = restoration_quality(result.method, result.data, rates, perceptual=perceptual, **options)
     groups = [group for player in result.method.players().values() for group in player]
@@ -234,6 +234,7 @@ def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualD
         run=canonical(run),
         settings=described(run),
         scores=scores,
+        persons=persons,
         restoration=restoration,
         epochs=result.log.epochs.drop(columns=["pairs_per_second", "seconds"]),
         parameters=sum(tensor.numel() for group in groups for tensor in group["params"]),

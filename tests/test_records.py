@@ -29,13 +29,16 @@ STRETCH = {
 }
 SCORES = pd.DataFrame(
     [
-        ("drawn", "multi_shot", math.nan, "rank1", 0.1 + 0.2, math.nan, 4, 0),
+        ("drawn", "multi_shot", math.nan, "rank1", 0.1 + 0.2, math.nan, 10, 0),
         ("drawn", "multi_shot", 2.0, "rank1", math.nan, math.nan, 0, 2),
         ("uniform", "multi_shot", 2.0, "rank1", 0.5, math.nan, 4, 0),
         ("uniform", "single_shot", 2.0, "rank1", 0.25, 0.01, 4, 0),
     ],
     columns=["test", "protocol", "rate", "metric", "value", "deviation", "queries", "unmatched"],
 )
+
+
+PERSONS = pd.DataFrame([(2, 3, 1, 0.25), (7, 7, 2, 0.333333)], columns=["identity", "queries", "rank1", "map_hit"])
 
 
 def record(**values: Any) -> Record:
@@ -46,6 +49,7 @@ def record(**values: Any) -> Record:
         "run": RUN,
         "settings": RUN,
         "scores": SCORES,
+        "persons": PERSONS,
         "restoration": pd.DataFrame(
             [(2.0, "psnr", 24.5, 23.0, 4)], columns=["rate", "measure", "value", "input", "images"]
         ),
@@ -70,11 +74,13 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_record_comes_back_to_the_last_digit_one_row_per_line(file: Path) -> None:
     found = read_record(file, digest_of(RUN))
-    for name in ("scores", "restoration", "epochs"):
+    for name in ("scores", "persons", "restoration", "epochs"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(record(), name))
     assert found.plain() == record().plain()
-    assert '\n   ["drawn", "multi_shot", null, "rank1", 0.30000000000000004, null, 4, 0],\n' in file.read_text()
-    without = record(restoration=None, epochs=record().epochs.iloc[:0])
+    text = file.read_text()
+    assert '\n   ["drawn", "multi_shot", null, "rank1", 0.30000000000000004, null, 10, 0],\n' in text
+    assert '"persons": {"columns": ["identity", "queries", "rank1", "map_hit"], "rows": [\n   [2, 3, 1, 0.25],' in text
+    without = record(persons=None, restoration=None, epochs=record().epochs.iloc[:0])
     without.write(file)
     assert read_record(file, digest_of(RUN)).plain() == without.plain()
 
@@ -95,6 +101,13 @@ def test_scores_are_per_cent_and_named_where_they_are_not_there() -> None:
     ):
         with pytest.raises(InputError, match=message):
             found.score(**options)
+
+
+def test_an_old_record_without_persons_is_read(file: Path) -> None:
+    plain = record().plain()
+    del plain["persons"]
+    write_sealed(file, plain)
+    assert read_record(file, digest_of(RUN)).persons is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"digest": "x"}', '{"format": 2}', "\xff", "[" * 100_000])
@@ -139,6 +152,9 @@ def edited(*path: Any, value: Any) -> dict[str, Any]:
         (edited("scores", "rows", 0, 0, value=None), "test of scores holds other values than text"),
         (edited("scores", "rows", 0, value=[1]), "a row of scores is too short or too long"),
         (edited("scores", "columns", 0, value="tests"), "scores has other columns"),
+        (edited("persons", "rows", 0, 3, value=1.5), "map_hit of persons is out of range"),
+        (edited("persons", "rows", 0, 2, value=2), "the rank-1 of its persons is another than that of its scores"),
+        (edited("persons", "rows", 1, 1, value=8), "the rank-1 of its persons is another than that of its scores"),
         (edited("restoration", "rows", 0, 2, value=math.inf), "value of restoration is out of range"),
         (edited("epochs", "rows", 0, 0, value=-1), "epoch of epochs is out of range"),
         (edited("run", "seed", value=4), "its settings are those of "),

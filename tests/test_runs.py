@@ -83,6 +83,8 @@ def test_a_record_says_what_was_measured(measured: tuple[Record, Workspace]) -> 
     scores = record.scores
     assert set(scores["test"]) == {"drawn", "uniform"}
     assert scores[scores["test"] == "uniform"]["rate"].unique().tolist() == [1, 4]
+    assert record.persons is not None
+    assert record.persons["queries"].sum() == scores["queries"][0] - scores["unmatched"][0]
     assert list(record.epochs) == ["epoch", "learning_rate", "sr", "ce", "triplet", "ps", "total"]
     assert record.epochs["epoch"].tolist() == [0, 1]
     student, teacher = (trained(run, workspace).method for run in (FULL, TEACHER))

@@ -17,7 +17,7 @@ from crreid.data.pixels import PixelCache
 from crreid.data.prepare import PreparedData
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.evaluation.ranking import JUNK, RetrievalLabels, multi_shot, single_shot
+from crreid.evaluation.ranking import JUNK, RetrievalLabels, by_person, multi_shot, single_shot
 from crreid.methods.method import Method
 from crreid.numerics import keep_freed_memory
 
@@ -47,13 +47,14 @@ def evaluate(
     size: tuple[int, int],
     device: torch.device,
     precision: str = "bf16",
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score a trained method, on `device`; `size` is (height, width) of its input, `precision` `bf16` or `fp32`.
 
     Returns:
-        The columns of `multi_shot` and `single_shot` behind a column test. `drawn`: each query at the rate that the
-        protocol drew for it; rate NaN = all queries, else those that drew this rate. `uniform`: all queries at one
-        rate, for each of `settings.query_rates`. Raises InputError for a part that the method lacks.
+        Scores, the columns of `multi_shot` and `single_shot` behind a column test, and what `by_person` returns of the
+        drawn test. `drawn`: each query at the rate that the protocol drew for it; rate NaN = all queries, else those
+        that drew this rate. `uniform`: all queries at one rate, for each of `settings.query_rates`. Raises InputError
+        for a part that the method lacks.
     """
     queries = [data.query, *(data.query.with_rates(rate) for rate in settings.query_rates)]
     every = _distances(method, data, queries, settings, size=size, device=device, precision=precision)
@@ -64,9 +65,11 @@ def evaluate(
         drawn = single_shot(distances, labels, draws=settings.draws, generator=np.random.default_rng(0))
         scores = pd.concat([multi_shot(distances, labels), drawn])
         scores.insert(0, "test", test)
+        if test == "drawn":
+            persons = by_person(distances, labels)
         # all queries of a uniform test are those of its rate: one set of rows
         tables.append(scores if test == "drawn" else scores[scores["rate"].notna()])
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True), persons
 
 
 @torch.inference_mode()

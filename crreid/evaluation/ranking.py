@@ -119,6 +119,22 @@ def multi_shot(distances: Distances, labels: RetrievalLabels, *, unmatched: Unma
     return _scores("multi_shot", labels, first[None], first >= 0, unmatched, means)
 
 
+def by_person(distances: Distances, labels: RetrievalLabels) -> pd.DataFrame:
+    """Return the multi-shot scores of each identity that has queries with a correct match, sorted by identity.
+
+    Columns identity, queries (those with a match), rank1 (how many of them have a correct match first), map_hit (their
+    mean, in [0, 1], to six digits).
+    """
+    lines = [
+        (identity, found[0] == 0, _average_precisions(found)[0])
+        for identity, found in zip(labels.query_identities, match_positions(distances, labels), strict=True)
+        if len(found)
+    ]
+    of_identity = pd.DataFrame(lines, columns=["identity", "rank1", "map_hit"]).groupby("identity", as_index=False)
+    persons = of_identity.agg(queries=("rank1", "size"), rank1=("rank1", "sum"), map_hit=("map_hit", "mean"))
+    return persons.round({"map_hit": 6})
+
+
 def single_shot(
     distances: Distances,
     labels: RetrievalLabels,

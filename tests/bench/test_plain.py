@@ -169,7 +169,7 @@ def test_both_follow_one_curve_to_one_rank1(tmp_path) -> None:
             sampler.set_epoch(epoch)
             step.set_learning_rate(RATE * min(1, (len(history) + 1) / WARM_UP))
             history += [losses(batch) for batch in batches()]
-        scores = evaluate(method, data, EvaluationSettings(draws=1), size=SIZE, device=CPU, precision=precision)
+        scores, _ = evaluate(method, data, EvaluationSettings(draws=1), size=SIZE, device=CPU, precision=precision)
         curves[plain], rank1[plain] = np.array(history[:STEPS]), float(scores["value"].iloc[0])  # multi-shot
     assert curves[False][0] == pytest.approx(curves[True][0], rel=0.01)
     expected, found = (curves[plain].sum(1).reshape(-1, WINDOW).mean(1) for plain in (True, False))

@@ -24,7 +24,7 @@ from crreid.evaluation.image_quality import (
     restore_pixels,
     structural_similarity,
 )
-from crreid.evaluation.ranking import SCORE_COLUMNS, RetrievalLabels, multi_shot, single_shot
+from crreid.evaluation.ranking import SCORE_COLUMNS, RetrievalLabels, by_person, multi_shot, single_shot
 from crreid.methods.method import Method, ParameterGroup
 
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def test_descriptors_are_those_of_single_images_in_table_order(
 def test_scores_of_every_test_are_those_of_its_distances(data: PreparedData) -> None:
     method = Coarse()
     settings = EvaluationSettings(flip=False, draws=3, query_rates=(1, 2.5))
-    scores = evaluate(method, data, settings, **OPTIONS)
+    scores, persons = evaluate(method, data, settings, **OPTIONS)
     assert method.batches == [18, 9, 9, 9]  # the gallery once
     assert list(scores) == ["test", *SCORE_COLUMNS]
     assert scores.index.tolist() == list(range(len(scores)))
@@ -107,6 +107,7 @@ def test_scores_of_every_test_are_those_of_its_distances(data: PreparedData) -> 
         expected = pd.concat([multi_shot(distances, labels), drawn], ignore_index=True)
         found = scores[scores["test"] == test].drop(columns="test")
         if rate is None:
+            pd.testing.assert_frame_equal(persons, by_person(distances, labels))
             assert set(expected["rate"].dropna()) == {2, 3, 4}
         else:  # one set of rows: all queries are those of the rate
             expected = expected[expected["rate"].isna()].assign(rate=float(rate)).reset_index(drop=True)
@@ -114,7 +115,7 @@ def test_scores_of_every_test_are_those_of_its_distances(data: PreparedData) -> 
             assert len(found) == 10
         pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
     assert len(scores) == 4 * 10 + 2 * 10
-    pd.testing.assert_frame_equal(scores, evaluate(Coarse(), data, settings, **OPTIONS))  # the same twice
+    pd.testing.assert_frame_equal(scores, evaluate(Coarse(), data, settings, **OPTIONS)[0])  # the same twice
 
 
 def test_distances_of_a_network_are_measured_without_gradients(data: PreparedData) -> None:
@@ -123,7 +124,7 @@ def test_distances_of_a_network_are_measured_without_gradients(data: PreparedDat
             assert torch.is_inference_mode_enabled()
             return nn.Parameter(torch.tensor(2.0)) * super().distances(query, gallery, query_rates)
 
-    learnt, coarse = (evaluate(each, data, EvaluationSettings(draws=2), **OPTIONS) for each in (Learnt(), Coarse()))
+    learnt, coarse = (evaluate(each, data, EvaluationSettings(draws=2), **OPTIONS)[0] for each in (Learnt(), Coarse()))
     pd.testing.assert_frame_equal(learnt, coarse)
     doubled = query_distances(Learnt(), data, data.query, FLIPPED, **OPTIONS)
     np.testing.assert_allclose(doubled, 2 * query_distances(Coarse(), data, data.query, FLIPPED, **OPTIONS), rtol=1e-6)
@@ -148,7 +149,7 @@ def test_a_part_of_the_descriptor_is_tested_alone(data: PreparedData) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
     whole = query_distances(Halves(), data, data.query, FLIPPED, **OPTIONS)
     assert not np.allclose(whole, found, atol=1e-4)
-    scores = evaluate(Halves(), data, EvaluationSettings(draws=2, part="left"), **OPTIONS)
+    scores, _ = evaluate(Halves(), data, EvaluationSettings(draws=2, part="left"), **OPTIONS)
     of_part = multi_shot(found, RetrievalLabels.from_tables(data.query, data.gallery))
     multi = scores[scores["protocol"] == "multi_shot"].drop(columns="test").reset_index(drop=True)
     pd.testing.assert_frame_equal(multi, of_part)

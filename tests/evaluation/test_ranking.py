@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from crreid.data.table import ImageTable
 from crreid.errors import InputError
-from crreid.evaluation.ranking import RANKS, RetrievalLabels, match_positions, multi_shot, rank_lists, single_shot
+from crreid.evaluation.ranking import (
+    RANKS,
+    RetrievalLabels,
+    by_person,
+    match_positions,
+    multi_shot,
+    rank_lists,
+    single_shot,
+)
 
 
 def labels_of(query, gallery, *, cameras=None, rates=None):
@@ -166,6 +174,31 @@ def test_scores_equal_the_loop_overall_and_by_rate(problem, unmatched):
         assert set(values(scores, rate, "queries").values()) == {len(of_rate)}
         assert set(values(scores, rate, "unmatched").values()) == {of_rate.count(None)}
     assert len(scores) == 6 * (1 + len(np.unique(labels.query_rates)))
+
+
+def test_persons_by_hand():
+    labels = labels_of([5, 3, 5, 9, 5], [3, 5, 5, -2])
+    near = {"first": [0.9, 0.1, 0.2, 0.5], "second": [0.1, 0.2, 0.3, 0.4], "last": [0.1, 0.8, 0.9, 0.2]}
+    distances = np.array([near["first"], near["second"], near["second"], near["first"], near["last"]])
+    persons = by_person(distances, labels)  # identity 9 has no match
+    # identity 5: precisions 1 and 1, 1/2 and 2/3, 1/3 and 2/4
+    expected = [(3, 1, 1, 1.0), (5, 3, 1, round((1 + 7 / 12 + 5 / 12) / 3, 6))]
+    assert list(persons.itertuples(index=False, name=None)) == expected
+    assert list(persons) == ["identity", "queries", "rank1", "map_hit"]
+    assert values(multi_shot(distances, labels))["rank1"] == 2 / 4
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems())
+def test_persons_add_up_to_the_scores(problem):
+    distances, labels = problem
+    results = [*zip(labels.query_identities, oracle(distances.tolist(), labels), strict=True)]
+    persons = by_person(distances, labels)
+    assert persons["identity"].tolist() == sorted({identity for identity, result in results if result})
+    for identity, queries, rank1, map_hit in persons.itertuples(index=False):
+        of_person = [result for each, result in results if each == identity and result]
+        assert (queries, rank1) == (len(of_person), sum(first == 0 for first, *_ in of_person))
+        assert map_hit == pytest.approx(mean([hit for _, hit, _ in of_person]), abs=6e-7)
 
 
 def market_labels(rng, queries, gallery, identities, junk):

@@ -35,6 +35,7 @@ def make_record(row: str, *, seed: int = 0, rank1: float = 0.5, rates: tuple[flo
         run={},
         settings={"seed": seed},
         scores=pd.DataFrame(lines, columns=names).astype(types),
+        persons=None,
         restoration=None,
         epochs=pd.DataFrame(),
         parameters=10,
