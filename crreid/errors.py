@@ -1,6 +1,9 @@
-"""The one exception that users are meant to read."""
+"""What users are meant to read: one exception, and one line on Ctrl-C."""
 
-from collections.abc import Iterable
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 
 
@@ -22,3 +25,16 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     close = max(known, key=likeness, default="")
     hint = f"; did you mean {close!r}?" if close and likeness(close) > 0.6 else ""
     return f"; expected one of {', '.join(known)}{hint}"
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C leaves to their parent: it says so in one line, and they end with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,10 +1,13 @@
-"""Where half precision ends, and how memory is kept for the next allocation."""
+"""Where half precision ends, how many threads compute, and how memory is kept for the next allocation."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -26,6 +29,40 @@ def without_autocast(tensor: Tensor) -> AbstractContextManager[Any]:
     if tensor.device.type == "meta":  # which autocast does not know
         return nullcontext()
     return torch.autocast(tensor.device.type, enabled=False)
+
+
+def effective_precision(precision: str, device: torch.device) -> str:
+    """Return in which precision a device computes what is set to `precision`: `bf16` only where it has instructions.
+
+    A processor without them emulates bfloat16, several times slower than it computes float32.
+    """
+    return precision if precision == "fp32" or _computes_bf16(device) else "fp32"
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    if platform.machine() in ("aarch64", "arm64"):  # elsewhere oneDNN counts emulation, too
+        return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Leave torch one thread while the block runs, or each call of a decorated function, unless OMP_NUM_THREADS is set.
+
+    Small networks gain little from a second one, which waits for the first beside any busy process, and the last bits
+    of a training depend on their number.
+    """
+    threads = torch.get_num_threads()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def keep_freed_memory() -> None:

@@ -39,8 +39,9 @@ LIMITS = {f"scores {name}": limits for name, limits in {"value": (0, 1), "deviat
 LIMITS |= {"persons map_hit": (0, 1), "restoration rate": (1, 1e3)}
 """What a column can hold at least and at most; a score is a fraction, not per cent."""
 
-STRETCH = {"commit", "dirty", "python", "packages", "device", "threads", "processes", "started", "epochs", "seconds"}
-EVALUATION = {"commit", "dirty", "device", "started", "seconds"}
+EVALUATION = {"commit", "dirty", "device", "precision", "started", "seconds"}
+STRETCH = EVALUATION | {"python", "packages", "threads", "processes", "epochs"}
+"""Entries of a training and of an evaluation; early records lack `precision`: what their run is set to."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +108,7 @@ class Record:
         _expect(origin.keys() == {"data", "evaluation", "start", "training"}, "its provenance has other entries")
         _expect(origin["data"].keys() == {"content", "name", "table"}, "its data have other entries")
         for stretch, names in [(origin["evaluation"], EVALUATION), *((each, STRETCH) for each in origin["training"])]:
-            _expect(stretch.keys() == names, "training or evaluation have other entries")
+            _expect(stretch.keys() | {"precision"} == names, "training or evaluation have other entries")
             _expect(0 <= stretch["seconds"] < math.inf, "training or evaluation have no duration")
         record = cls(**values)
         if record.persons is not None:

@@ -35,6 +35,7 @@ from crreid.models.weights import (
     read_weights,
     save_weights,
 )
+from crreid.numerics import effective_precision, one_thread
 from crreid.provenance import provenance, time_stamp
 from crreid.records import Record, plain_table, read_record, read_sealed, write_sealed
 from crreid.settings import canonical, described, digest_of
@@ -169,6 +170,7 @@ def record_data_note(record: Record, run: Run, workspace: Workspace) -> str:
     return "images as recorded" if available else "images not available here"
 
 
+@one_thread()
 def measure(run: Run, workspace: Workspace) -> Record:
     """Return the record of a run: read where it exists, else trained, evaluated and written.
 
@@ -181,7 +183,7 @@ def measure(run: Run, workspace: Workspace) -> Record:
         if (record := of_first(lambda: find_record(run, workspace))) is not None:
             return record
         # at the start: the commit may move on while a training of hours runs the code that it was started with
-        here = provenance(workspace.torch_device())
+        here = _here(run, workspace)
         perceptual = None
         if name := run.evaluation.perceptual_weights:  # refused before a training of hours, not after it
             file, device = _given_file(name, workspace), workspace.torch_device()
@@ -196,10 +198,11 @@ def measure(run: Run, workspace: Workspace) -> Record:
         return of_first(evaluated)
 
 
+@one_thread()
 def trained(run: Run, workspace: Workspace) -> TrainedRun:
     """Return a run's trained method: its weights where this machine has them, else trained now."""
     with _locked(run, workspace):
-        return _trained(run, workspace, provenance(workspace.torch_device()))
+        return _trained(run, workspace, _here(run, workspace))
 
 
 def forget(runs: Iterable[Run], workspace: Workspace) -> None:
@@ -212,6 +215,12 @@ def forget(runs: Iterable[Run], workspace: Workspace) -> None:
     of_first(lambda: None)  # nobody looks for what the first process has not deleted yet
 
 
+def _here(run: Run, workspace: Workspace) -> dict[str, Any]:
+    """Return what this process is, and in which precision it computes the run."""
+    device = workspace.torch_device()
+    return provenance(device) | {"precision": effective_precision(run.schedule.precision, device)}
+
+
 def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualDistance | None) -> Record:
     """Evaluate what was trained, perhaps elsewhere, by the code and on the device that `here` tells."""
     run, clock, started = result.run, time.monotonic(), time_stamp()
@@ -221,7 +230,7 @@ def _evaluated(result: TrainedRun, here: dict[str, Any], perceptual: PerceptualD
     if rates:
         restoration = restoration_quality(result.method, result.data, rates, perceptual=perceptual, **options)
     groups = [group for player in result.method.players().values() for group in player]
-    evaluation = {name: here[name] for name in ("commit", "dirty", "device")} | {"started": started}
+    evaluation = {name: here[name] for name in ("commit", "dirty", "device", "precision")} | {"started": started}
     origin = {
         "data": {"name": result.data.name, "table": result.data.digest, "content": result.data.content},
         "start": result.start,

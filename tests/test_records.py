@@ -21,6 +21,7 @@ STRETCH = {
     "python": "3.11",
     "packages": {},
     "device": "CPU",
+    "precision": "fp32",
     "threads": 1,
     "processes": 1,
     "started": None,
@@ -42,7 +43,7 @@ PERSONS = pd.DataFrame([(2, 3, 1, 0.25), (7, 7, 2, 0.333333)], columns=["identit
 
 
 def record(**values: Any) -> Record:
-    evaluation = {name: STRETCH[name] for name in ("commit", "dirty", "device", "started", "seconds")}
+    evaluation = {name: STRETCH[name] for name in ("commit", "dirty", "device", "precision", "started", "seconds")}
     values = {
         "digest": digest_of(RUN),
         "title": "Ours",
@@ -83,6 +84,14 @@ def test_a_record_comes_back_to_the_last_digit_one_row_per_line(file: Path) -> N
     without = record(persons=None, restoration=None, epochs=record().epochs.iloc[:0])
     without.write(file)
     assert read_record(file, digest_of(RUN)).plain() == without.plain()
+
+
+def test_an_early_record_does_not_tell_the_precision(tmp_path: Path) -> None:
+    early, file = copy.deepcopy(record()), tmp_path / "record.json"
+    for entry in (early.provenance["evaluation"], *early.provenance["training"]):
+        entry.pop("precision", None)
+    early.write(file)
+    assert read_record(file, digest_of(RUN)).plain() == early.plain()
 
 
 def test_scores_are_per_cent_and_named_where_they_are_not_there() -> None:

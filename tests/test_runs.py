@@ -16,7 +16,7 @@ from oracles import equal
 from torch import Tensor
 from workspaces import open_workspace
 
-from crreid import runs
+from crreid import numerics, runs
 from crreid.data.pairs import PairBatch
 from crreid.data.prepare import PreparedData, content_of
 from crreid.errors import InputError
@@ -247,6 +247,21 @@ def test_provenance_is_that_of_the_start(tmp_path: Path, pixels: Path, monkeypat
     monkeypatch.setattr(runs, "train", train)
     origin = measure(QUICK, open_workspace(tmp_path, pixels)).provenance
     assert origin["training"][0]["commit"] == origin["evaluation"]["commit"] == "at the start"
+
+
+def test_a_processor_without_bf16_computes_in_fp32_and_says_so(
+    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numerics, "_computes_bf16", lambda device: False)
+    halved = replace(QUICK, schedule=replace(QUICK.schedule, precision="bf16"))
+    emulated, full = (
+        measure(run, open_workspace(tmp_path / name, pixels)) for name, run in (("bf16", halved), ("fp32", QUICK))
+    )
+    assert emulated.scores.equals(full.scores)
+    assert emulated.epochs.equals(full.epochs)
+    assert emulated.digest != full.digest
+    origin = emulated.provenance
+    assert [each["precision"] for each in (origin["evaluation"], *origin["training"])] == ["fp32", "fp32"]
 
 
 def test_a_later_evaluation_names_who_trained(

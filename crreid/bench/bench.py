@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,7 +37,7 @@ from crreid.evaluation.ranking import RetrievalLabels, multi_shot
 from crreid.files import write_atomically
 from crreid.methods.method import Method
 from crreid.models.weights import RANDOM_WEIGHTS
-from crreid.numerics import keep_freed_memory
+from crreid.numerics import effective_precision, keep_freed_memory
 from crreid.profiles import profile_settings
 from crreid.provenance import provenance, time_stamp
 from crreid.rows import state_of_the_art_rows
@@ -50,10 +52,12 @@ BenchSize = Literal["smoke", "quick", "paper"]
 PICTURES, CAMERAS = 64, 4  # different images, which the rows of a table share in turn: drawing one takes 0.05 s
 SCORES = ["rank1", "map_hit", "map_trapezoid"]
 NUMBERS = ["per_second", "milliseconds", "peak_mebibytes", "floor_fraction", "ratio", "gflop", *SCORES]
+BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 COLUMNS = ["section", "case", "recipe", "unit", *NUMBERS]
 NETWORKS = ("plain fp32", "plain autocast", "fast")
 RECIPES = {"step": NETWORKS, "epoch": NETWORKS, "embedding": NETWORKS, "ranking": ("plain", "fast")}
-"""The recipes of each section; ratios refer to the first one."""
+RECIPES["busy neighbour"] = ("alone", "beside a busy process")
+"""The recipes of each section; ratios refer to the first one. A busy neighbour finds the threads of a training."""
 COUNTED = dict.fromkeys(("step", "epoch"), "operations of a pair in training")
 COUNTED["embedding"] = "operations of an image and its mirror image"
 PEAKS = {"fp32": "product of fp32 matrices", "bf16": "product of bf16 matrices"}
@@ -85,7 +89,7 @@ class _Job:
 
     @property
     def precision(self) -> Literal["bf16", "fp32"]:
-        return "bf16" if self.recipe in ("fast", "plain autocast") else "fp32"
+        return "fp32" if self.recipe == "plain fp32" else "bf16"
 
     @property
     def layout(self) -> torch.memory_format:
@@ -172,7 +176,8 @@ def ranking_problem(queries: int, gallery: int) -> tuple[np.ndarray, RetrievalLa
 
 def _in_process(measure: Callable[[_Job], list[dict[str, Any]]], job: _Job) -> list[dict[str, Any]]:
     """Measure a job in a fresh process with its number of threads; return rows by the names of COLUMNS."""
-    with ProcessPoolExecutor(max_workers=1, env={"OMP_NUM_THREADS": str(job.threads)}) as pool:
+    env = {} if job.section == "busy neighbour" else {"OMP_NUM_THREADS": str(job.threads)}
+    with ProcessPoolExecutor(max_workers=1, env=env) as pool:
         rows: list[dict[str, Any]] = pool.submit(measure, job).result()
     return [{"section": job.section, "recipe": job.recipe} | row for row in rows]
 
@@ -182,7 +187,6 @@ def _arithmetic(job: _Job) -> list[dict[str, Any]]:
 
     On a GPU float32 matrices are multiplied in TF32, as cuDNN convolves them by default.
     """
-    torch.set_num_threads(job.threads)
     device, side, rows = torch.device(job.device), 8192 if job.device == "cuda" else 2048, list[dict[str, Any]]()
     torch.set_float32_matmul_precision("high" if job.device == "cuda" else "highest")
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
@@ -196,11 +200,10 @@ def _arithmetic(job: _Job) -> list[dict[str, Any]]:
 
 
 def _measured(job: _Job) -> list[dict[str, Any]]:
-    torch.set_num_threads(job.threads)
     if not job.plain:
         keep_freed_memory()
-    row = {"step": _step, "epoch": _epoch, "embedding": _embedding, "ranking": _ranking}[job.section](job)
-    return [row | {"peak_mebibytes": _peak_mebibytes(job)}]
+    sections = {"step": _step, "epoch": _epoch, "embedding": _embedding, "ranking": _ranking, "busy neighbour": _beside}
+    return [sections[job.section](job) | {"peak_mebibytes": _peak_mebibytes(job)}]
 
 
 def _step(job: _Job) -> dict[str, Any]:
@@ -210,11 +213,12 @@ def _step(job: _Job) -> dict[str, Any]:
 
 def _embedding(job: _Job) -> dict[str, Any]:
     method, batch = job.method().eval(), job.noise()
+    bf16 = (job.precision if job.plain else effective_precision(job.precision, torch.device(job.device))) == "bf16"
 
     @torch.inference_mode(not job.plain)
     @torch.no_grad()
     def embed() -> None:
-        with torch.autocast(job.device, torch.bfloat16, enabled=job.precision == "bf16"):
+        with torch.autocast(job.device, torch.bfloat16, enabled=bf16):
             features = (method.embed(images, batch.rates).float() for images in (batch.low, batch.low.flip(3)))
             torch.stack(list(features)).sum(0).cpu()
 
@@ -246,6 +250,17 @@ def _epoch(job: _Job) -> dict[str, Any]:
         seconds = float(log.epochs["seconds"].iloc[1])
     case = f"PS-HRNet, epoch of {len(sampler)} steps with data"
     return _row(case, "pairs", seconds / len(sampler), batch[0] * batch[1])
+
+
+def _beside(job: _Job) -> dict[str, Any]:
+    """Time an epoch, alone or while another process computes without end."""
+    if job.recipe == "alone":
+        return _epoch(job)
+    with subprocess.Popen([sys.executable, "-c", BUSY]) as neighbour:
+        try:
+            return _epoch(job)
+        finally:
+            neighbour.kill()
 
 
 def _ranking(job: _Job) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from crreid.data.pairs import PairBatch
 from crreid.data.sampler import IdentitySampler
 from crreid.data.table import ImageTable
 from crreid.methods.method import Method
-from crreid.numerics import keep_freed_memory
+from crreid.numerics import effective_precision, keep_freed_memory
 from crreid.runs import Run
 from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
@@ -190,7 +190,7 @@ def method_speed(run: Run, identities: int, device: torch.device) -> dict[str, f
         (`peak_bytes` of the first training step), step_pairs (the pairs of that step).
     """
     keep_freed_memory()  # as in training; else the first method would wait for pages that the others find
-    schedule, bf16 = run.schedule, run.schedule.precision == "bf16"
+    schedule, bf16 = run.schedule, effective_precision(run.schedule.precision, device) == "bf16"
     layout = torch.channels_last if bf16 else torch.contiguous_format
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -15,6 +15,7 @@ import torch
 
 from crreid.errors import InputError
 from crreid.files import write_atomically
+from crreid.numerics import one_thread
 from crreid.provenance import provenance, time_stamp
 from crreid.settings import digest_of
 
@@ -27,7 +28,7 @@ def timing(
     device: torch.device,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Return a recorded timing, or measure and record it, on one thread: several would wait for each other.
+    """Return a recorded timing, or measure and record it, on one thread: see `one_thread`.
 
     `what`, plain JSON, names the record, whatever the machine; `measure` computes the numbers by name, plain JSON, on
     `device`. Returns `values` (the numbers), `device` (its name), `threads` and `started` (UTC); None if not recorded.
@@ -35,13 +36,8 @@ def timing(
     what = json.loads(json.dumps(what))
     file = results_dir / "timings" / f"{digest_of(what)}.json"
     if force or not file.exists():
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            values = dict(measure())
-        finally:
-            torch.set_num_threads(threads)
-        machine = provenance(device) | {"threads": 1, "started": time_stamp()}
+        with one_thread():
+            values, machine = dict(measure()), provenance(device) | {"started": time_stamp()}
         content = {"format": 1, "digest": digest_of(what), "what": what, "values": values, "machine": machine}
         # in the order measured, which is that of the tables; `write_sealed` would sort
         write_atomically(file, (json.dumps(content | {"checksum": digest_of(content)}, indent=1) + "\n").encode())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from crreid.data.sources import ImageSource, UInt8Image, read_images
 from crreid.data.table import ImageTable
+from crreid.errors import without_interrupts
 from crreid.files import write_atomically
 
 FEW_IMAGES = 500  # are decoded sooner than further processes start
@@ -97,7 +97,9 @@ def _decoded(source: ImageSource, paths: list[str]) -> Iterator[UInt8Image]:
     chunks = [paths[first : first + CHUNK] for first in range(0, len(paths), CHUNK)]
     pool = loky.ProcessPoolExecutor(processes)
     try:
-        for images in pool.map(partial(read_images, source), chunks):
-            yield from images
+        with without_interrupts():
+            futures = [pool.submit(read_images, source, chunk) for chunk in chunks][::-1]
+        while futures:  # not `map`, whose cancelled futures make loky print a traceback on Ctrl-C
+            yield from futures.pop().result()
     finally:
         pool.shutdown(wait=True, kill_workers=True)

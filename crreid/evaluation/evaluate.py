@@ -19,7 +19,7 @@ from crreid.data.table import ImageTable
 from crreid.errors import InputError
 from crreid.evaluation.ranking import JUNK, RetrievalLabels, by_person, multi_shot, single_shot
 from crreid.methods.method import Method
-from crreid.numerics import keep_freed_memory
+from crreid.numerics import effective_precision, keep_freed_memory, one_thread
 
 BATCH = 64  # images embedded at a time
 
@@ -38,6 +38,7 @@ class EvaluationSettings:
     rate_error: float = 0.0  # added to the rates that the method is told of queries, not to those that downsample them
 
 
+@one_thread()
 @torch.inference_mode()
 def evaluate(
     method: Method,
@@ -72,6 +73,7 @@ def evaluate(
     return pd.concat(tables, ignore_index=True), persons
 
 
+@one_thread()
 @torch.inference_mode()
 def query_distances(
     method: Method,
@@ -114,6 +116,7 @@ def _distances(
         yield method.distances(describe(query, rates), gallery, rates.to(device)).cpu().numpy()
 
 
+@one_thread()
 @torch.inference_mode()
 def embed_table(
     method: Method,
@@ -133,6 +136,7 @@ def embed_table(
     """
     keep_freed_memory()
     method.eval()
+    precision = effective_precision(precision, device)
     if rates is None:
         rates = torch.tensor(table.rows["rate"].to_numpy(), dtype=torch.float32)
     chunks = []

@@ -29,6 +29,7 @@ from crreid.errors import InputError
 from crreid.evaluation.evaluate import image_batches
 from crreid.methods.method import Method
 from crreid.models.weights import fill_module
+from crreid.numerics import effective_precision, one_thread
 
 RANGE = 255  # of pixel values
 WINDOW = 11  # pixels along a side of SSIM's window, so the least height and width of its images
@@ -98,6 +99,7 @@ def _check(originals: UInt8Image, images: UInt8Image, shape: str, *, least: int)
         raise InputError(f"images to compare are {originals.shape} and {images.shape}; expected one shape")
 
 
+@one_thread()
 @torch.inference_mode()
 def restore_pixels(
     method: Method, images: NDArray[np.uint8], *, device: torch.device, precision: str = "bf16"
@@ -107,6 +109,7 @@ def restore_pixels(
     Returns pixels of the same shape, clamped and rounded; None for a method that restores nothing.
     """
     method.eval()
+    precision = effective_precision(precision, device)
     inputs = normalise(torch.tensor(images, device=device))
     if precision == "bf16":
         inputs = inputs.contiguous(memory_format=torch.channels_last)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,19 +30,6 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-@contextmanager
-def without_interrupts() -> Iterator[None]:
-    """Start processes that Ctrl-C leaves to their parent: it says so in one line, and they end with it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def begin(parent: int, log: Path) -> None:
     """End with the process that runs the study; what kernels say outside of their notebooks goes to a file."""
     end_with_parent(parent)
@@ -52,7 +37,7 @@ def begin(parent: int, log: Path) -> None:
 
 
 def execute(
-    source: Path, parameters: Mapping[str, Any], target: Path, failed: Path, threads: int, hidden: Mapping[str, str]
+    source: Path, parameters: Mapping[str, Any], target: Path, failed: Path, hidden: Mapping[str, str]
 ) -> tuple[float, str]:
     """Execute a notebook and publish it.
 
@@ -65,7 +50,7 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook
 
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for whatever a cell computes
     started, problem = time.monotonic(), ""
     with tempfile.TemporaryDirectory() as folder:
         executed, empty = Path(folder) / "executed.ipynb", Path(folder) / "empty"

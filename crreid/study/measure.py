@@ -14,16 +14,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
+from loky import ProcessPoolExecutor, cpu_count
 from tqdm.auto import tqdm
 
 from crreid.data.prepare import prepare
 from crreid.distributed import of_first, processes
-from crreid.errors import InputError
+from crreid.errors import InputError, without_interrupts
+from crreid.numerics import one_thread
 from crreid.provenance import device_name
 from crreid.records import Record, read_record
 from crreid.runs import Busy, Run, Workspace, find_record, measure, missing_trainings, with_teachers
 from crreid.settings import described, leaves
-from crreid.study.execute import end_with_parent, without_interrupts
+from crreid.study.execute import end_with_parent
 
 MOST_AT_ONCE = 8  # each training holds its own networks, batches and checkpoints in memory
 POLL_SECONDS = 0.5
@@ -60,10 +62,9 @@ def measure_all(
 ) -> Work:
     """Measure the runs that are not recorded, in their order; a record is written as each ends.
 
-    On a CPU as many trainings run side by side as torch has threads here, each with one thread: small networks gain
-    little from a second one, and the last bits of a training depend on their number. Runs that need the same training
-    wait for each other. Data sets are decoded first: workers start no processes. Under torchrun all processes call this
-    together, and the first error ends it.
+    On a CPU as many trainings run side by side as it has cores, each with one thread: see `one_thread`. Runs that need
+    the same training wait for each other. Data sets are decoded first: workers start no processes. Under torchrun all
+    processes call this together, and the first error ends it.
 
     Args:
         runs: The most wanted first.
@@ -82,7 +83,7 @@ def measure_all(
     for settings in {run.data: None for run in with_teachers(waiting)}:
         prepare(settings, workspace.data_root, workspace.runs_dir / "pixels")
     running: dict[Future[Record], Run] = {}
-    with one_thread(workspace), _bar(waiting, workspace), _workers(at_once) as start:
+    with _bar(waiting, workspace), _workers(at_once) as start:
         while waiting or running:
             while len(running) < at_once and (run := _next_free(waiting, running.values(), workspace)):
                 seconds = durations.seconds(run) or 0
@@ -100,18 +101,6 @@ def measure_all(
             if not _is_recorded(run, workspace, work):
                 _keep(run, start(run, replace(workspace, wait=True)), work, tell, len(work.elsewhere), None)
     return work
-
-
-@contextmanager
-def one_thread(workspace: Workspace) -> Iterator[None]:
-    """Leave torch one thread on a CPU, whether or not other trainings run beside: see `measure_all`."""
-    threads = torch.get_num_threads()
-    if workspace.torch_device().type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Durations:
@@ -165,8 +154,10 @@ class Durations:
 
 
 def _places(workspace: Workspace) -> int:
-    side_by_side = workspace.torch_device().type == "cpu" and processes().count == 1
-    return min(torch.get_num_threads(), MOST_AT_ONCE) if side_by_side else 1
+    if workspace.torch_device().type != "cpu" or processes().count > 1:
+        return 1
+    with one_thread():
+        return int(min(max(1, cpu_count() // torch.get_num_threads()), MOST_AT_ONCE))
 
 
 def _is_recorded(run: Run, workspace: Workspace, work: Work) -> bool:
@@ -211,10 +202,9 @@ def _workers(at_once: int) -> Iterator[Callable[[Run, Workspace], Future[Record]
     if at_once == 1:
         yield _here
         return
-    from loky import ProcessPoolExecutor  # it pickles classes that were written in a notebook's cell
 
-    def pool() -> Any:
-        return ProcessPoolExecutor(at_once, initializer=_begin, initargs=(os.getpid(),))
+    def pool() -> Any:  # loky pickles classes that were written in a notebook's cell
+        return ProcessPoolExecutor(at_once, initializer=end_with_parent, initargs=(os.getpid(),))
 
     def start(run: Run, workspace: Workspace) -> Future[Record]:
         with without_interrupts():
@@ -231,11 +221,6 @@ def _workers(at_once: int) -> Iterator[Callable[[Run, Workspace], Future[Record]
     finally:
         for each in pools:
             each.shutdown(wait=True, kill_workers=True)
-
-
-def _begin(parent: int) -> None:
-    end_with_parent(parent)
-    torch.set_num_threads(1)
 
 
 def _here(run: Run, workspace: Workspace) -> Future[Record]:

@@ -11,13 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from crreid.errors import InputError, did_you_mean
+from crreid.errors import InputError, did_you_mean, without_interrupts
 from crreid.files import write_atomically
 from crreid.rows import ITEMS
 from crreid.runs import Run, forget
-from crreid.study.execute import begin, execute, without_interrupts
+from crreid.study.execute import begin, execute
 from crreid.study.measure import Durations, Work, measure_all
 from crreid.study.pages import write_pages
 from crreid.study.session import Study, default_results_dir, open_study
@@ -89,7 +87,7 @@ def run_study(
     Args:
         opened: What `studies` returned.
         parameters: Of all notebooks, plain literals; rows are those of each study.
-        jobs: Notebooks at a time; they share the threads.
+        jobs: Notebooks at a time.
 
     Returns:
         What was measured, the problem of each notebook (empty where there is none), and what the pages left out.
@@ -116,7 +114,7 @@ def run_study(
 
     problems: dict[str, str] = {}
     work = measure_all(runs, workspace, tell=lambda run, result, ahead, more: report(f"{ahead} runs to come", more))
-    threads, context = max(1, torch.get_num_threads() // jobs), multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")
     workspace.runs_dir.mkdir(parents=True, exist_ok=True)
     first = (os.getpid(), workspace.runs_dir / "kernels.log")
     pool = ProcessPoolExecutor(jobs, context, initializer=begin, initargs=first)
@@ -124,7 +122,7 @@ def run_study(
     for study in opened:
         name = f"{study.item}.ipynb"
         failed, source = workspace.runs_dir / "failed" / name, notebooks_dir() / name
-        wanted = given[study.item], study.folder / name, failed, threads, _machine_paths(study)
+        wanted = given[study.item], study.folder / name, failed, _machine_paths(study)
         with without_interrupts():
             futures[pool.submit(execute, source, *wanted)] = study
     try:

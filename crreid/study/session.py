@@ -26,7 +26,7 @@ from crreid.records import Record
 from crreid.rows import ITEMS, Rows, changed
 from crreid.runs import Run, TrainedRun, Workspace, forget, trained
 from crreid.settings import with_value
-from crreid.study.measure import measure_all, one_thread
+from crreid.study.measure import measure_all
 from crreid.study.tables import shown, styled
 
 SHOWN_PER_INCH = 104  # pixels in a notebook
@@ -109,8 +109,7 @@ class Study:
 
     def trained(self, run: Run) -> TrainedRun:
         """Return the trained network of a run: its weights where this machine has them, else trained now."""
-        with one_thread(self.workspace):
-            return trained(run, self.workspace)
+        return trained(run, self.workspace)
 
     def run_of(self, record: Record) -> Run:
         """Return the run behind a record that `measure` returned."""

@@ -167,13 +167,16 @@ def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.Data
 
     Returns:
         Columns row, seed, record (digest), network, start, data (as recorded, not recorded, or not available here),
-        minutes of training, measured (date), device, commit.
+        minutes of training, measured (date), device (with the precision where it is another than the run asks for),
+        commit.
     """
     lines = []
     for row, of_row in records.items():
         for record in of_row:
             run, tested = study.run_of(record), record.provenance["evaluation"]
-            begun = [each["started"] for each in (tested, *record.provenance["training"]) if each["started"]]
+            stretches, asked = (tested, *record.provenance["training"]), run.schedule.precision
+            begun = [each["started"] for each in stretches if each["started"]]
+            others = sorted({each.get("precision", asked) for each in stretches} - {asked})
             lines.append(
                 {
                     "row": row,
@@ -185,7 +188,7 @@ def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.Data
                     "data": record_data_note(record, run, study.workspace),
                     "training minutes": record.training_seconds / 60,
                     "measured": begun[0][:10] if begun else "unknown",
-                    "device": tested["device"],
+                    "device": ", in ".join([tested["device"], *others]),
                     "commit": (tested["commit"][:10] or "no checkout") + " + changes" * bool(tested["dirty"]),
                 }
             )

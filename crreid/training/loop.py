@@ -19,7 +19,7 @@ from crreid.distributed import averaged, of_first, processes
 from crreid.errors import InputError
 from crreid.files import write_atomically
 from crreid.methods.method import UNTOUCHED, Method
-from crreid.numerics import keep_freed_memory
+from crreid.numerics import effective_precision, keep_freed_memory, one_thread
 from crreid.training.checkpoint import load_checkpoint, save_checkpoint
 from crreid.training.schedule import Schedule
 from crreid.training.step import LOG_COLUMNS, TrainingStep
@@ -43,6 +43,7 @@ class TrainingLog:
     stretches: list[dict[str, Any]]
 
 
+@one_thread()
 def train(
     method: Method,
     dataset: PairDataset,
@@ -82,7 +83,7 @@ def train(
             loss terms have one name, or the processes cannot share batches equally.
     """
     method.to(device)
-    if schedule.precision == "bf16":
+    if effective_precision(schedule.precision, device) == "bf16":
         method.to(memory_format=torch.channels_last)
     if schedule.epochs == 0:
         return TrainingLog(epochs=pd.DataFrame(columns=LOG_COLUMNS), stretches=[])

@@ -28,7 +28,8 @@ class Schedule:
         decay_factor: 0.1 in both sources.
         momentum: Of SGD, Nesterov's where `nesterov` is set, as in both sources.
         weight_decay: Applies to all parameters that a method does not except.
-        precision: `bf16` runs the networks under autocast, losses stay float32; the release uses fp16 (apex O1).
+        precision: `bf16` runs the networks under autocast where the device computes in it (see `effective_precision`),
+            losses stay float32; the release uses fp16 (apex O1).
     """
 
     tag: ClassVar[str] = "Schedule"

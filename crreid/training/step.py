@@ -16,6 +16,7 @@ from crreid.data.pairs import PairBatch
 from crreid.distributed import distributed_losses, processes
 from crreid.errors import InputError
 from crreid.methods.method import Method, ParameterGroup
+from crreid.numerics import effective_precision
 from crreid.training.schedule import Schedule
 
 LOG_COLUMNS = ("epoch", "learning_rate", "total", "pairs_per_second", "seconds")
@@ -42,7 +43,8 @@ class TrainingStep:
         self.names: list[str] = []
         players = method.players().items()
         self.optimizers = {name: _optimizers(name, groups, schedule, device) for name, groups in players}
-        self._method, self._device, self._precision = method, device, schedule.precision
+        self._method, self._device = method, device
+        self._precision = effective_precision(schedule.precision, device)
         self._losses = distributed_losses(method, [tensor for group in self._groups() for tensor in group["params"]])
         by_default = device.type == "cuda" and processes().count == 1
         self._graph = _Graph(device) if (by_default if graph is None else graph) else None

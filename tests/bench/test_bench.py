@@ -62,6 +62,15 @@ def test_every_section_is_measured_by_every_recipe(tmp_path, monkeypatch) -> Non
     assert 1.5 < counts[COUNTED["step"]] / counts[COUNTED["embedding"]] < 2.5
 
 
+@pytest.mark.slow
+def test_a_training_keeps_its_speed_beside_a_busy_process(tmp_path, monkeypatch) -> None:
+    recipes = {section: RECIPES[section] for section in ("ranking", "busy neighbour")}
+    monkeypatch.setattr(bench_module, "RECIPES", recipes)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    frame = pd.read_csv(bench(size="quick", device="cpu", repeats=3, out=str(tmp_path)))
+    assert frame.set_index("recipe")["ratio"]["beside a busy process"] >= 0.4
+
+
 def test_recorded_benchmarks_have_the_same_columns() -> None:
     frames = [pd.read_csv(file) for file in RESULTS.glob("*.csv")]
     assert len(frames) >= 2

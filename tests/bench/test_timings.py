@@ -40,7 +40,8 @@ def test_a_recorded_timing_is_shown_and_not_measured_again(tmp_path):
     assert measured(tmp_path, force=True)["values"]["milliseconds"] == 2
 
 
-def test_one_thread_measures_and_the_others_come_back(tmp_path):
+def test_one_thread_measures_and_the_others_come_back(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -23,7 +23,7 @@ from crreid.records import Record
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Busy, Workspace, find_record, measure
 from crreid.study import measure as module
-from crreid.study.measure import Durations, measure_all, one_thread
+from crreid.study.measure import Durations, measure_all
 
 ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
 STUDENT, TEACHER = ROWS["SR+ID+PS"], ROWS["HRNet-ReID-H alone"]
@@ -35,7 +35,9 @@ def say_nothing(line):
 
 
 @pytest.fixture
-def two_threads():
+def two_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(module, "cpu_count", lambda: 2)
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(1)
@@ -52,7 +54,7 @@ def workspace(tmp_path):
 
 
 @pytest.fixture
-def started(monkeypatch, two_threads):
+def started(monkeypatch, two_cores):
     """Runs are started but not trained: what happens is listed; they end in the order of their starts."""
     events: list[str] = []
     outcomes: dict[str, Exception] = {}
@@ -143,23 +145,23 @@ def test_durations_are_those_of_the_most_similar_record(workspace, record_of):
     assert durations.seconds(longer) == 10  # its weights are here
 
 
-def test_a_training_has_one_thread_on_a_cpu_however_many_run(workspace, two_threads, monkeypatch):
-    with one_thread(workspace):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
+def test_a_cpu_trains_as_many_as_it_has_cores_for_and_a_gpu_one(workspace, two_cores, monkeypatch):
     assert module._places(workspace) == 2
+    for threads, cores, places in ((2, 2, 1), (2, 5, 2), (4, 2, 1), (1, 99, module.MOST_AT_ONCE)):
+        with monkeypatch.context() as patch:
+            patch.setenv("OMP_NUM_THREADS", str(threads))
+            patch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+            patch.setattr(module, "cpu_count", lambda cores=cores: cores)
+            assert module._places(workspace) == places
     monkeypatch.setattr(Workspace, "torch_device", lambda self: torch.device("cuda"))
     assert module._places(workspace) == 1
-    with one_thread(workspace):
-        assert torch.get_num_threads() == 2
 
 
-def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_threads):
+def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_cores):
     both, alone = workspace_in(tmp_path / "both"), workspace_in(tmp_path / "alone")
     work = measure_all([TEACHER, STUDENT, SHORT, STUDENT], both)
     assert set(work.records) == {run.digest for run in (TEACHER, STUDENT, SHORT)}
     assert len(work.measured) == 3
-    torch.set_num_threads(1)
     for run in (TEACHER, STUDENT, SHORT):
         expected = measure(run, alone)
         record = work.records[run.digest]
@@ -185,7 +187,7 @@ class Own:
         raise InputError(f"{self.name} has no networks for {identities} identities")
 
 
-def test_workers_find_a_cold_cache_decoded_and_know_the_classes_of_a_notebook(tmp_path, two_threads, monkeypatch):
+def test_workers_find_a_cold_cache_decoded_and_know_the_classes_of_a_notebook(tmp_path, two_cores, monkeypatch):
     monkeypatch.setattr(Own, "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], "Own", Own, raising=False)
     generator, root = np.random.default_rng(0), tmp_path / "images"

@@ -2,14 +2,17 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from crreid.errors import InputError
+from crreid.rows import loss_ablation_rows
 from crreid.study.published import published_numbers
-from crreid.study.tables import beside, compare, places, scores, shown, styled, wide
+from crreid.study.session import open_study
+from crreid.study.tables import beside, compare, places, provenance, scores, shown, styled, wide
 
 
 @pytest.fixture
@@ -109,6 +112,20 @@ def test_more_queries_or_equal_seeds_make_less_noise(tidy):
     more = tidy.assign(queries=10_000, unmatched=0)
     assert compare(more, [("SR+ID", "ID")])["noise"].item() < compare(tidy, [("SR+ID", "ID")])["noise"].item()
     assert compare(more, [("PS", "ID")])["verdict"].item() == "within the noise"  # by its seeds
+
+
+def test_provenance_tells_a_precision_that_the_run_did_not_ask_for(tmp_path, monkeypatch, record_of):
+    monkeypatch.setenv("CRREID_RESULTS", str(tmp_path))
+    study = open_study("table2_loss_ablation", profile="smoke")
+    (run,) = study.runs(loss_ablation_rows)["HRNet-ReID-H alone"]
+    run = replace(run, schedule=replace(run.schedule, precision="bf16"))
+    study._runs[run.digest] = run
+    record = record_of(run, seconds=60.0, workspace=study.workspace, device="a machine")
+    for told, expected in ((None, "a machine"), ("bf16", "a machine"), ("fp32", "a machine, in fp32")):
+        entries = record.provenance["evaluation"], *record.provenance["training"]
+        for entry in entries if told else ():
+            entry["precision"] = told
+        assert provenance({"row": [record]}, study)["device"].tolist() == [expected]
 
 
 def test_shown_is_text_as_a_reader_sees_it():
