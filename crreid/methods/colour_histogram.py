@@ -15,7 +15,7 @@ from torch import Tensor
 
 from crreid.data.pairs import PairBatch, denormalise
 from crreid.errors import InputError
-from crreid.methods.method import Method, MethodSettings, Player
+from crreid.methods.method import Method, MethodSettings, ParameterGroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,9 @@ class ColourHistogram(Method):
         super().__init__()
         self.settings = settings
 
-    def players(self) -> dict[str, Player]:
+    def players(self) -> dict[str, list[ParameterGroup]]:
         """Return one player without parameters."""
-        return {"network": Player(groups=[])}
+        return {"network": []}
 
     def losses(self, batch: PairBatch, player: str = "network") -> dict[str, Tensor]:
         """Return nothing to minimise."""

@@ -63,7 +63,7 @@ def test_nothing_learns_and_the_mirror_image_is_the_same(batch: PairBatch) -> No
     method = ColourHistogramSettings().build(3)
     assert not method.state_dict()
     assert method.backbones() == ()
-    assert [group for player in method.players().values() for group in player.groups] == []
+    assert method.players() == {"network": []}
     descriptors = method.embed(batch.low, batch.rates)
     assert descriptors.shape == (6, 6 * 8**3)
     torch.testing.assert_close(method.embed(batch.low.flip(3), batch.rates), descriptors)
