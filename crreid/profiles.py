@@ -13,15 +13,18 @@ from crreid.data.pairs import Augmentation
 from crreid.data.prepare import DataSettings, data_settings
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
-from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
+from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.lrar import LRARSettings
 from crreid.methods.method import MethodSettings
-from crreid.methods.ps_hrnet import IdentityLoss
+from crreid.methods.ps_hrnet import IdentityLoss, PSHRNetSettings
+from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
+from crreid.models.common import ClassifierSettings
 from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.hrnet_reid import HRNetReIDSettings
 from crreid.models.image_decoder import ImageDecoderSettings
+from crreid.models.osnet import OSNetSettings
 from crreid.models.pcb import PCBSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
 from crreid.models.rcan import RCANSettings
@@ -32,18 +35,7 @@ from crreid.models.weights import StartingWeights
 from crreid.runs import Run
 from crreid.training.schedule import Schedule
 
-PROFILE_NAMES = ("smoke", "quick", "reduced", "paper", "printed", "released")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConventionalNetworks:
-    """The networks of Tables I, IV and VI that know nothing of resolution; rows bear their names."""
-
-    resnet: PooledClassifierSettings = field(default_factory=PooledClassifierSettings)
-    se_resnet: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(backbone="seresnet50"))
-    densenet: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(backbone="densenet121"))
-    hrnet: PooledClassifierSettings = field(default_factory=lambda: PooledClassifierSettings(backbone="hrnet_w32"))
-    pcb: PCBSettings = field(default_factory=PCBSettings)
+PROFILE_NAMES = ("smoke", "quick", "level", "native", "paper", "printed", "released")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,35 +52,60 @@ class RestorationModules:
     vdsr_ca: VDSRSettings = field(default_factory=VDSRSettings)
 
 
+def conventional_networks() -> dict[str, ClassifierSettings]:
+    """Return the networks of Table I that know nothing of resolution, by the paper's names: a new one adds its line."""
+    return {
+        "ResNet-50": PooledClassifierSettings(),
+        "SE-ResNet-50": PooledClassifierSettings(backbone="seresnet50"),
+        "DenseNet-121": PooledClassifierSettings(backbone="densenet121"),
+        "PCB": PCBSettings(),
+        "HRNet-W32-C": PooledClassifierSettings(backbone="hrnet_w32"),
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """Everything that the runs of a study share; the defaults are the paper's."""
 
     name: str  # one of PROFILE_NAMES
     data: DataSettings
-    schedule: Schedule = field(default_factory=Schedule)  # of PS-HRNet's runs
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     size: tuple[int, int] = (256, 128)  # (height, width) of the networks' input
     augmentation: Augmentation = field(default_factory=Augmentation)
-    network: HRNetReIDSettings = field(default_factory=HRNetReIDSettings)  # HRNet-ReID, teacher's and student's
-    restoration: VDSRSettings = field(default_factory=VDSRSettings)  # VDSR-CA of PS-HRNet
-    restoration_learning_rate_scale: float = 1.0  # times the network's: of VDSR-CA, and of most modules of Table IV
-    identity: IdentityLoss = field(default_factory=IdentityLoss)  # L_ID of PS-HRNet and its teacher
-    members: tuple[str, ...] = PAPER_MEMBERS  # of L_PS in PS-HRNet
-    comparison_schedule: Schedule = field(default_factory=Schedule)  # of conventional rows, LRAR, Tables IV-VI
-    # networks of those rows; a new system's row may build on them
-    conventional: ConventionalNetworks = field(default_factory=ConventionalNetworks)
+    ps_hrnet: PSHRNetSettings = field(default_factory=PSHRNetSettings)  # the whole system; its teacher has its network
+    schedule: Schedule = field(default_factory=Schedule)  # of PS-HRNet's runs, and of Tables V and VI
+    # the network on which losses, modules and rival systems are compared, and how it learns
+    plain: RestoreAndIdentifySettings = field(default_factory=RestoreAndIdentifySettings)
+    plain_schedule: Schedule = field(default_factory=Schedule)
+    # of modules that learn alone; where it is given, every other module starts from what its like has learnt alone
+    solo_schedule: Schedule | None = None
     modules: RestorationModules = field(default_factory=RestorationModules)  # of Table IV
+    conventional: dict[str, ClassifierSettings] = field(default_factory=conventional_networks)  # of Table I
+    backbones: dict[str, ClassifierSettings] = field(default_factory=conventional_networks)  # of Table VI
     # of CAD-Net and RAIN; batch and learning rates are general knowledge of the paper
     adversarial_schedule: Schedule = field(
         default_factory=lambda: Schedule(identities_per_batch=8, images_per_identity=4, learning_rate=1e-2)
     )
-    cad_net: CADNetSettings = field(default_factory=CADNetSettings)  # RAIN has its networks
+    cad_net: CADNetSettings = field(default_factory=lambda: CADNetSettings(**_CAD_NET_OF_THE_PAPER))
     lrar: LRARSettings = field(default_factory=LRARSettings)
 
-    def run(self, method: MethodSettings, *, seed: int, weights: StartingWeights, teacher: Run | None = None) -> Run:
-        """Return a run of this profile; its backbone starts as `weights` say for it."""
-        return Run(
+    def run(
+        self,
+        method: MethodSettings,
+        *,
+        seed: int,
+        weights: StartingWeights,
+        teacher: Run | None = None,
+        **changes: Any,
+    ) -> Run:
+        """Return a run of this profile, but for `changes` of its fields; its backbone starts as `weights` say for it.
+
+        Restored images are measured where the method restores.
+        """
+        if getattr(method, "restoration", None) is not None or isinstance(method, CADNetSettings):
+            tests: dict[str, Any] = {"restoration_rates": RESTORATION_RATES, "perceptual_weights": weights.perceptual}
+            changes = {"evaluation": replace(self.evaluation, **tests), **changes}
+        run = Run(
             data=self.data,
             method=method,
             schedule=self.schedule,
@@ -99,17 +116,26 @@ class Profile:
             teacher=teacher,
             seed=seed,
         )
+        return replace(run, **changes)
+
+
+RESTORATION_RATES = (2.0, 3.0, 4.0, 8.0)
+"""Rates at which restored images are measured: the protocol's, and one that no training saw."""
+
+# by a public copy of its text, not confirmed: E, G, F and C at 1e-3, discriminators at 1e-4, all by SGD
+_CAD_NET_OF_THE_PAPER: dict[str, Any] = {"classifier_learning_rate_scale": 0.1, "discriminator_optimizer": "sgd"}
 
 
 def profile_settings(name: str, dataset: str) -> Profile:
     """Return the settings of a profile on a data set, e.g. `mlr-synthetic`, `mlr-market-1501`, `caviar`.
 
-    `smoke` takes seconds, for tests; `quick` minutes, on built-in data; `reduced` an hour on real data and two CPU
-    cores; `printed` is PS-HRNet as its paper prints it, `released` as its authors' code runs.
+    `smoke` takes seconds, for tests; `quick` minutes, on built-in data. On real data and two processor cores, `level`
+    has every system on one pretrained network and `native` the paper's networks, made smaller. `printed` is PS-HRNet as
+    its paper prints it, `released` as its authors' code runs.
     """
     if name not in PROFILE_NAMES:
         raise InputError(f"unknown profile {name!r}; expected one of {', '.join(PROFILE_NAMES)}")
-    makers = (_smoke, _quick, _reduced, _paper, _printed, _released)
+    makers = (_smoke, _quick, _level, _native, _paper, _printed, _released)
     return makers[PROFILE_NAMES.index(name)](data_settings(dataset))
 
 
@@ -121,16 +147,16 @@ def _printed(data: DataSettings) -> Profile:
     """Every setting as the paper prints it; the text is silent on warm-up and flip test: neither."""
     schedule = Schedule(epochs=70, identities_per_batch=4, images_per_identity=6, warmup_epochs=0)
     paper, ratio_of_four = _paper(data), VDSRSettings(attention_channels=VDSRSettings().width // 4)
+    module: dict[str, Any] = {"restoration": ratio_of_four, "restoration_learning_rate_scale": 0.1}
     return replace(
         paper,
         name="printed",
         schedule=schedule,
-        comparison_schedule=schedule,
+        plain_schedule=schedule,
         evaluation=replace(paper.evaluation, flip=False),
-        identity=IdentityLoss(margin=0.1),
-        restoration=ratio_of_four,
+        ps_hrnet=PSHRNetSettings(identity=IdentityLoss(margin=0.1), **module),
+        plain=RestoreAndIdentifySettings(restoration_learning_rate_scale=0.1),
         modules=RestorationModules(vdsr_ca=ratio_of_four),
-        restoration_learning_rate_scale=0.1,
     )
 
 
@@ -143,88 +169,105 @@ def _released(data: DataSettings) -> Profile:
     if data.mlr is None or not data.mlr.cameras:
         raise InputError(f"{data.dataset} has no low-resolution camera to train on; expected an MLR build, mlr-...")
     cameras = replace(data, mlr=replace(data.mlr, train="cameras"))
-    return replace(_paper(cameras), name="released", members=RELEASE_MEMBERS)
+    return replace(_paper(cameras), name="released", ps_hrnet=PSHRNetSettings(members=RELEASE_MEMBERS))
 
 
 def _smoke(data: DataSettings) -> Profile:
     schedule = Schedule(
         epochs=2, identities_per_batch=3, images_per_identity=4, warmup_epochs=1, milestones=(), precision="fp32"
     )
+    module = VDSRSettings(depth=3, width=8)
+    networks = _small_networks(dropout=0.5, stripes=4)
     return Profile(
         name="smoke",
         data=replace(data, train_identities=6, test_identities=6),
         schedule=schedule,
+        plain_schedule=schedule,
+        solo_schedule=replace(schedule, epochs=1),
+        adversarial_schedule=schedule,
         evaluation=EvaluationSettings(flip=False, draws=5, query_rates=(1, 4)),
         size=(64, 32),
         augmentation=Augmentation(padding=3),
-        network=HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH),
-        restoration=VDSRSettings(depth=3, width=8),
-        comparison_schedule=schedule,
-        conventional=_small_networks(dropout=0.5, stripes=4),
+        ps_hrnet=PSHRNetSettings(network=_small_hrnet(dropout=0.5), restoration=module),
+        plain=RestoreAndIdentifySettings(network=networks["ResNet-50"]),
+        conventional={name: networks[name] for name in ("ResNet-50", "PCB")},
+        backbones=networks,
         modules=RestorationModules(
             srcnn=SRCNNSettings(widths=(8, 4)),
-            vdsr=VDSRSettings(depth=3, width=8, attention_channels=None),
+            vdsr=replace(module, attention_channels=None),
             rcan=RCANSettings(groups=1, blocks=1, width=8, attention_channels=2, scale=4),
-            vdsr_ca=VDSRSettings(depth=3, width=8),
+            vdsr_ca=module,
         ),
-        adversarial_schedule=schedule,
-        cad_net=_small_cad_net(),
-        lrar=_small_lrar(length=64),
+        cad_net=_small_cad_net("test_resnet"),
+        lrar=_small_lrar(
+            PooledClassifierSettings(
+                backbone="resnet18", backbone_options=_ONE_BLOCK_A_STAGE, dropout=0.0, feature_length=64
+            )
+        ),
     )
 
 
 def _quick(data: DataSettings) -> Profile:
+    """Every system on pretrained OSNet; PS-HRNet and Tables V to VII on a small HRNet from random weights."""
     warmup: dict[str, Any] = {"warmup_epochs": 1, "warmup_learning_rate": 5e-3, "ramp": True}
-    schedule = Schedule(epochs=8, **warmup, learning_rate=4e-2, decay="cosine", milestones=())
-    return Profile(
+    return replace(
+        _level(data),
         name="quick",
-        data=replace(data, train_identities=54, test_identities=60),
-        schedule=schedule,
-        evaluation=EvaluationSettings(flip=False, query_rates=(1, 2, 3, 4)),
-        size=(128, 64),
-        augmentation=Augmentation(padding=5),
+        data=replace(data, train_identities=54, test_identities=240),
+        evaluation=EvaluationSettings(flip=False, query_rates=(1, 2, 3, 4, 8)),
+        schedule=Schedule(epochs=24, **warmup, learning_rate=4e-2, decay="cosine", milestones=()),
+        plain_schedule=_pretrained_schedule(epochs=8),
+        solo_schedule=_solo_schedule(epochs=16),
+        adversarial_schedule=_pretrained_schedule(epochs=8),
         # half of the features dropped is too much for so few steps
-        network=HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH, dropout=0.2),
-        restoration=VDSRSettings(depth=4, width=16, initialisation="identity"),
-        # at the networks' learning rate it leaves the identity in the first epoch, or diverges
-        restoration_learning_rate_scale=0.1,
-        comparison_schedule=schedule,
-        conventional=_small_networks(dropout=0.0),
-        modules=_small_modules(depth=4),
-        adversarial_schedule=replace(schedule, epochs=5, learning_rate=2e-2),
-        cad_net=_small_cad_net(),
-        lrar=_small_lrar(length=512),
+        ps_hrnet=PSHRNetSettings(
+            network=_small_hrnet(dropout=0.2),
+            restoration=_small_modules().vdsr_ca,
+            **_BY_ADAM,
+            restoration_learning_rate_scale=0.025,
+        ),
+        backbones=_small_networks(dropout=0.0),
     )
 
 
-def _reduced(data: DataSettings) -> Profile:
-    schedule = Schedule(epochs=12, warmup_epochs=1, ramp=True, learning_rate=2e-2, decay="cosine", milestones=())
+def _level(data: DataSettings) -> Profile:
+    """Every system on one network that others trained for re-identification: what it adds, all else being equal."""
+    osnet = OSNetSettings()
     return Profile(
-        name="reduced",
-        data=replace(data, train_identities=300),
-        schedule=schedule,
-        evaluation=EvaluationSettings(query_rates=(1, 2, 3, 4, 8)),
+        name="level",
+        data=data,
+        evaluation=EvaluationSettings(flip=False, query_rates=(1, 2, 3, 4, 8)),
         size=(128, 64),
         augmentation=Augmentation(padding=5),
-        network=HRNetReIDSettings(backbone="hrnet_w18_small"),
-        restoration=VDSRSettings(depth=6, width=16),
-        comparison_schedule=replace(schedule, epochs=6),
-        conventional=ConventionalNetworks(hrnet=PooledClassifierSettings(backbone="hrnet_w18_small")),
-        modules=_small_modules(depth=6),
-        adversarial_schedule=replace(schedule, epochs=6),
-        # at the paper's learning rates and margin the classifier's loss does not fall within so few steps
-        cad_net=CADNetSettings(
-            decoder=ImageDecoderSettings(width=16, add_input=True),
-            discriminators=DiscriminatorSettings(widths=(32, 64, 128, 256), image_backbone=None),
-            margin=0.3,
-            triplet_weight=0.2,
-            learning_rate_scale=0.3,
-            classifier_learning_rate_scale=0.1,
-        ),
-        # a classifier of 2,048 normalised dimensions overshoots at this learning rate
-        lrar=_small_lrar(length=512, backbone="resnet50", options=()),
+        plain=RestoreAndIdentifySettings(network=osnet, cross_entropy_weight=1.0, triplet_weight=0.0, **_BY_ADAM),
+        plain_schedule=_pretrained_schedule(epochs=14, identities_per_batch=8),
+        solo_schedule=_solo_schedule(epochs=4),
+        adversarial_schedule=_pretrained_schedule(epochs=14, identities_per_batch=8),
+        modules=_small_modules(),
+        conventional={osnet.title: osnet},
+        cad_net=_small_cad_net("osnet_x0_25"),
+        lrar=_small_lrar(osnet),
     )
 
+
+def _native(data: DataSettings) -> Profile:
+    """The paper's networks on whole data sets at half the paper's size, as small as a laptop needs."""
+    warmup: dict[str, Any] = {"warmup_epochs": 2, "ramp": True}
+    network = HRNetReIDSettings(backbone="hrnet_w18_small")
+    networks = conventional_networks() | {"HRNet-W32-C": PooledClassifierSettings(backbone="hrnet_w18_small")}
+    return replace(
+        _level(data),
+        name="native",
+        schedule=Schedule(epochs=24, **warmup, learning_rate=4e-2, decay="cosine", milestones=()),
+        ps_hrnet=PSHRNetSettings(
+            network=network, restoration=_small_modules().vdsr_ca, **_BY_ADAM, restoration_learning_rate_scale=0.025
+        ),
+        backbones=networks,
+    )
+
+
+# A restoration module's own player, chosen on validation identities: docs/tuning.md.
+_BY_ADAM: dict[str, Any] = {"restoration_optimizer": "adam", "identity_gradient": False}
 
 # On the built-in data a ResNet so narrow learns more in a given time: rank-1 39 after 12 s, ResNet-18's 32 after 38 s.
 _NARROW_STAGES = (("layers", (1, 1, 1, 1)), ("channels", (32, 48, 48, 96)))
@@ -234,57 +277,61 @@ _ONE_BLOCK_A_STAGE = (*_NARROW_STAGES, ("stem_type", "deep"), ("stem_width", 16)
 _ONE_BLOCK_A_BRANCH = (("width", 16), ("blocks", 1), ("stem_width", 16))
 
 
-def _small_networks(*, dropout: float, stripes: int = 6) -> ConventionalNetworks:
-    few_layers = (("block_config", (2, 4, 6, 4)), ("growth_rate", 16))
-    return ConventionalNetworks(
-        resnet=PooledClassifierSettings(backbone="resnet18", backbone_options=_ONE_BLOCK_A_STAGE, dropout=dropout),
-        se_resnet=PooledClassifierSettings(backbone="seresnet18", backbone_options=_ONE_BLOCK_A_STAGE, dropout=dropout),
-        densenet=PooledClassifierSettings(backbone="densenet121", backbone_options=few_layers, dropout=dropout),
-        hrnet=PooledClassifierSettings(
-            backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH, dropout=dropout
-        ),
-        pcb=PCBSettings(backbone="resnet18", backbone_options=_ONE_BLOCK_A_STAGE, stripes=stripes),
+def _pretrained_schedule(*, epochs: int, **options: Any) -> Schedule:
+    """For networks that know the task: Adam at 1e-3; by SGD with triplets OSNet collapsed."""
+    return Schedule(
+        epochs=epochs, optimizer="adam", learning_rate=1e-3, warmup_epochs=0, decay="cosine", milestones=(), **options
     )
 
 
-def _small_cad_net() -> CADNetSettings:
-    """For networks from random weights, which a margin of 2 draws together before they have learnt anything.
+def _solo_schedule(*, epochs: int) -> Schedule:
+    return replace(_pretrained_schedule(epochs=epochs), learning_rate=2e-3)
 
-    Nor does a decoder learn to draw a whole image in so few steps: it predicts what the input lacks. `test_resnet` is
-    timm's smallest ResNet, four stages of one block: on the built-in data it learns more in a given time than wider
-    ones do, or than the one of the conventional rows, whose shortcuts skip pixels (rank-1 33 and 12).
+
+def _small_hrnet(*, dropout: float) -> HRNetReIDSettings:
+    return HRNetReIDSettings(backbone="hrnet_w18_small", backbone_options=_ONE_BLOCK_A_BRANCH, dropout=dropout)
+
+
+def _small_networks(*, dropout: float, stripes: int = 6) -> dict[str, ClassifierSettings]:
+    few_layers = (("block_config", (2, 4, 6, 4)), ("growth_rate", 16))
+    built = {
+        "ResNet-50": ("resnet18", _ONE_BLOCK_A_STAGE),
+        "SE-ResNet-50": ("seresnet18", _ONE_BLOCK_A_STAGE),
+        "DenseNet-121": ("densenet121", few_layers),
+        "HRNet-W32-C": ("hrnet_w18_small", _ONE_BLOCK_A_BRANCH),
+    }
+    networks: dict[str, ClassifierSettings] = {
+        name: PooledClassifierSettings(backbone=backbone, backbone_options=options, dropout=dropout)
+        for name, (backbone, options) in built.items()
+    }
+    pcb = PCBSettings(backbone="resnet18", backbone_options=_ONE_BLOCK_A_STAGE, stripes=stripes)
+    return networks | {"PCB": pcb}
+
+
+def _small_cad_net(backbone: str) -> CADNetSettings:
+    """For short trainings, which a margin of 2 draws together before they have learnt anything.
+
+    Nor does a decoder learn to draw a whole image in so few steps: it predicts what the input lacks.
     """
     return CADNetSettings(
-        encoder=CrossResolutionEncoderSettings(backbone="test_resnet"),
+        encoder=CrossResolutionEncoderSettings(backbone=backbone),
         decoder=ImageDecoderSettings(width=4, add_input=True),
         discriminators=DiscriminatorSettings(widths=(16, 32, 64), image_backbone=None),
         margin=0.3,
-        learning_rate_scale=0.3,
+        learning_rate_scale=1.0,
     )
 
 
-def _small_lrar(
-    *, length: int, backbone: str = "resnet18", options: tuple[tuple[str, Any], ...] = _ONE_BLOCK_A_STAGE
-) -> LRARSettings:
-    """For few steps, in which a cross entropy alone learns nothing, nor masks at the networks' learning rate.
-
-    Masks that start or move far apart draw the levels' descriptors apart, and so few steps do not bring them together
-    again: on the built-in data rank-1 fell from 37 to 15 % with a deviation of 1 instead of 0.1 (5 epochs), and from 55
-    to 22 % at 100 times the networks' learning rate instead of 30 (10 epochs).
-    """
+def _small_lrar(network: PooledClassifierSettings | OSNetSettings) -> LRARSettings:
+    """Masks that start far apart draw the levels' descriptors apart, and few steps do not bring them together again."""
     return LRARSettings(
-        network=PooledClassifierSettings(
-            backbone=backbone, backbone_options=options, dropout=0.0, feature_length=length
-        ),
-        masks=ResolutionMaskSettings(initial_deviation=0.1),
-        mask_learning_rate_scale=30.0,
-        triplet_weight=0.4,
+        network=network, masks=ResolutionMaskSettings(initial_deviation=0.1), mask_learning_rate_scale=30.0
     )
 
 
-def _small_modules(*, depth: int) -> RestorationModules:
+def _small_modules() -> RestorationModules:
     """Narrow and shallow, and starting at the identity: from other weights few epochs lead nowhere."""
-    vdsr = VDSRSettings(depth=depth, width=16, initialisation="identity")
+    vdsr = VDSRSettings(depth=6, width=16, initialisation="identity")
     return RestorationModules(
         srcnn=SRCNNSettings(widths=(16, 8), initialisation="identity"),
         vdsr=replace(vdsr, attention_channels=None),

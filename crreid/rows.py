@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import combinations
@@ -11,25 +11,24 @@ from typing import Any, Protocol
 import pandas as pd
 
 from crreid.errors import InputError
-from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import PAPER_MEMBERS, RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNetSettings, cad_net_plus_plus_settings, rain_settings
+from crreid.methods.colour_histogram import ColourHistogramSettings
 from crreid.methods.method import MethodSettings
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
+from crreid.methods.restoring import RestoringSettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
-from crreid.models.common import InterpolationSettings, RestorationSettings
+from crreid.models.common import ClassifierSettings, InterpolationSettings, RestorationSettings
+from crreid.models.pcb import PCBSettings
 from crreid.models.weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.profiles import Profile, profile_settings
 from crreid.runs import Run
 from crreid.settings import described, leaves, with_value
 
-RESTORATION_LEARNING_RATE_SCALES = {"SRCNN+ResNet-50": 0.01, "RCAN+ResNet-50": 0.1}
-"""Without a skip around it, or deep and without normalisation, these diverge at the learning rate that suits the
-others; SRCNN's own paper has 1e-4. Other modules learn at the profile's scale."""
-
-RESTORATION_RATES = (2.0, 3.0, 4.0, 8.0)
-"""Rates at which Table III measures images: the protocol's, and one that no training saw."""
+RESTORATION_LEARNING_RATE_SCALES = {"SRCNN": 0.01, "RCAN": 0.1}
+"""Without a skip around it, or deep and without normalisation, these diverge by SGD at the learning rate that suits the
+others; SRCNN's own paper has 1e-4. Other modules, and all by Adam, learn at the profile's scale."""
 
 BICUBIC = InterpolationSettings(filter="bicubic")
 
@@ -46,100 +45,154 @@ class Rows(Protocol):
         """Return the runs by the rows' names."""
 
 
-CONVENTIONAL: dict[str, Callable[[Profile], MethodSettings]] = {
-    "ResNet-50": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.resnet),
-    "SE-ResNet-50": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.se_resnet),
-    "DenseNet-121": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.densenet),
-    # its paper knows no metric loss, and each stripe has a classifier
-    "PCB": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.pcb, triplet_weight=0),
-    "HRNet-W32-C": lambda profile: RestoreAndIdentifySettings(network=profile.conventional.hrnet),
-}
-"""Rows of Table I that are one network trained in one phase, by the paper's names: a new method adds its line here."""
-
-
 def state_of_the_art_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-    """Return Table I: the conventional networks, the other systems, PS-HRNet's teacher alone, and PS-HRNet."""
-    conventional = {row: settings(profile) for row, settings in CONVENTIONAL.items()}
+    """Return Table I: a yardstick without training, conventional networks, the other systems, PS-HRNet's steps."""
+    histograms = profile.run(
+        ColourHistogramSettings(), seed=seed, weights=weights, schedule=replace(profile.schedule, epochs=0)
+    )
+    return {"HSV histograms": histograms} | trained_rows(profile, seed=seed, weights=weights)
+
+
+def trained_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table I without its yardstick."""
+    losses, plain = loss_ablation_rows(profile, seed=seed, weights=weights), profile.plain.network.title
+    conventional = {name: _conventional(profile, network) for name, network in profile.conventional.items()}
     adversarial = {"RAIN": _with_losses_of(rain_settings(), profile.cad_net), "CAD-Net": profile.cad_net}
-    ours = loss_ablation_rows(profile, seed=seed, weights=weights)
     return {
-        **_runs(_compared(profile), conventional, seed, weights),
-        **_runs(_adversarial(_compared(profile)), adversarial, seed, weights),
-        **_runs(_compared(profile), {"LRAR": profile.lrar}, seed, weights),
-        **{"HRNet-ReID-H alone": ours["HRNet-ReID-H alone"], "PS-HRNet": ours["SR+ID+PS"]},
+        f"{plain}: HR only": losses[f"{plain}: HR only"],
+        **_runs(profile, conventional, seed, weights, schedule=profile.plain_schedule),
+        **_runs(profile, adversarial, seed, weights, schedule=profile.adversarial_schedule),
+        **_runs(profile, {"LRAR": profile.lrar}, seed, weights, schedule=profile.plain_schedule),
+        f"{plain}: SR+ID+PS": losses[f"{plain}: SR+ID+PS"],
+        "HRNet-ReID-H alone": losses["HRNet-ReID-H alone"],
+        "HRNet-ReID": losses["ID"],
+        "PS-HRNet": losses["SR+ID+PS"],
     }
 
 
 def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
     """Return HRNet-ReID-H, phase 1 of PS-HRNet."""
-    high = HRNetReIDHighSettings(network=profile.network, identity=profile.identity)
+    high = HRNetReIDHighSettings(network=profile.ps_hrnet.network, identity=profile.ps_hrnet.identity)
     return profile.run(high, seed=seed, weights=weights)
 
 
+def plain_teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
+    """Return the plain network trained on high-resolution images only."""
+    mlr = profile.data.mlr
+    data = profile.data if mlr is None else replace(profile.data, mlr=replace(mlr, train="none"))
+    return profile.run(profile.plain, seed=seed, weights=weights, schedule=profile.plain_schedule, data=data)
+
+
 def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-    """Return Table II: the teacher evaluated alone, then ID, SR+ID and SR+ID+PS, which is the whole PS-HRNet."""
+    """Return Table II: PS-HRNet's teacher alone, ID, SR+ID and SR+ID+PS, the whole; the same steps on a plain network.
+
+    SR stands for the profile's VDSR-CA; the plain network has L_PS without it, too.
+    """
     teacher = teacher_run(profile, seed=seed, weights=weights)
-    alone = PSHRNetSettings(network=profile.network, identity=profile.identity, restoration=None)
-    scale = profile.restoration_learning_rate_scale
-    whole = replace(alone, restoration=profile.restoration, restoration_learning_rate_scale=scale)
-    whole = replace(whole, members=profile.members)
-    parts = {"ID": replace(alone, pseudo_siamese_weight=0), "SR+ID": replace(whole, pseudo_siamese_weight=0)}
-    runs = _runs(profile, parts, seed, weights)
-    guided = profile.run(whole, seed=seed, weights=weights, teacher=teacher)
-    return {"HRNet-ReID-H alone": teacher, **runs, "SR+ID+PS": guided}
+    whole = profile.ps_hrnet
+    alone = replace(whole, restoration=None, pseudo_siamese_weight=0)
+    start = _start(profile, whole.restoration, whole, teacher, seed, weights)
+    ours = {
+        "HRNet-ReID-H alone": teacher,
+        "ID": profile.run(alone, seed=seed, weights=weights),
+        "SR+ID": profile.run(
+            replace(whole, pseudo_siamese_weight=0), seed=seed, weights=weights, teacher=_module_only(start, teacher)
+        ),
+        "SR+ID+PS": profile.run(whole, seed=seed, weights=weights, teacher=start),
+    }
+    plain, network = profile.plain, profile.plain.network.title
+    twin = plain_teacher_run(profile, seed=seed, weights=weights)
+    schedule = profile.plain_schedule
+    guided = replace(plain, pseudo_siamese_weight=whole.pseudo_siamese_weight)
+    module = module_rows(profile, profile.modules.vdsr_ca, seed=seed, weights=weights)
+    steps = {
+        "HR only": twin,
+        "ID": profile.run(plain, seed=seed, weights=weights, schedule=schedule),
+        "ID+PS": profile.run(guided, seed=seed, weights=weights, schedule=schedule, teacher=twin),
+        "SR+ID": module["SR+ID"],
+        "SR+ID+PS": module["SR+ID+PS"],
+    }
+    return ours | {f"{network}: {step}": run for step, run in steps.items()}
+
+
+def module_rows(
+    profile: Profile, module: RestorationSettings, *, seed: int, weights: StartingWeights
+) -> dict[str, Run]:
+    """Return what a module does alone, before the plain network, and before one that a sharp-sighted twin guides."""
+    twin = plain_teacher_run(profile, seed=seed, weights=weights)
+    joint = replace(profile.plain, restoration=module)
+    if joint.restoration_optimizer == "sgd":
+        scale = RESTORATION_LEARNING_RATE_SCALES.get(module.title, joint.restoration_learning_rate_scale)
+        joint = replace(joint, restoration_learning_rate_scale=scale)
+    guided = replace(joint, pseudo_siamese_weight=profile.ps_hrnet.pseudo_siamese_weight)
+    start = _start(profile, module, joint, twin, seed, weights)
+    options: dict[str, Any] = {"seed": seed, "weights": weights, "schedule": profile.plain_schedule}
+    return {
+        "Solo SR": _solo(profile, module, joint, twin, seed, weights),
+        "SR+ID": profile.run(joint, teacher=_module_only(start, twin), **options),
+        "SR+ID+PS": profile.run(guided, teacher=start, **options),
+    }
 
 
 def start_here_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-    """Return the teacher, whose curve shows the problem, and the whole PS-HRNet."""
-    rows = loss_ablation_rows(profile, seed=seed, weights=weights)
-    return {row: rows[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}
+    """Return networks that saw sharp images only, whose curves show the problem, and what became of them."""
+    rows, plain = loss_ablation_rows(profile, seed=seed, weights=weights), profile.plain.network.title
+    names = (f"{plain}: HR only", f"{plain}: ID", f"{plain}: SR+ID+PS", "HRNet-ReID-H alone", "SR+ID+PS")
+    return {row: rows[row] for row in names}
 
 
 def restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table III: bicubic and solo SR before PS-HRNet's teacher, then two rows of Table II; images measured."""
-    ablation = loss_ablation_rows(profile, seed=seed, weights=weights)
-    solo = SoloRestorationSettings(restoration=profile.restoration)
-    solo_run = profile.run(solo, seed=seed, weights=weights, teacher=ablation["HRNet-ReID-H alone"])
-    bicubic = SoloRestorationSettings(restoration=BICUBIC)
-    nothing_to_learn = replace(solo_run, method=bicubic, schedule=replace(profile.schedule, epochs=0))
-    rows = {"Bicubic": upsampled_by(nothing_to_learn, BICUBIC.filter), "Solo SR": solo_run}
-    rows |= {row: ablation[row] for row in ("SR+ID", "SR+ID+PS")}
-    return {row: replace(run, evaluation=_restoration_tests(profile, weights)) for row, run in rows.items()}
+    ablation, whole = loss_ablation_rows(profile, seed=seed, weights=weights), profile.ps_hrnet
+    teacher = ablation["HRNet-ReID-H alone"]
+    assert whole.restoration is not None
+    solo = _solo(profile, whole.restoration, whole, teacher, seed, weights)
+    nothing = replace(solo, method=SoloRestorationSettings(restoration=BICUBIC))
+    nothing = replace(nothing, schedule=replace(nothing.schedule, epochs=0))
+    rows = {"Bicubic": upsampled_by(nothing, BICUBIC.filter), "Solo SR": solo}
+    return rows | {row: ablation[row] for row in ("SR+ID", "SR+ID+PS")}
+
+
+def all_restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+    """Return Table III, and the same for every module of Table IV before the plain network."""
+    rows = restoration_rows(profile, seed=seed, weights=weights)
+    for module in _modules(profile):
+        of_module = module_rows(profile, module, seed=seed, weights=weights)
+        rows |= {f"{module.title}: {row}": run for row, run in of_module.items()}
+    return rows
 
 
 def super_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-    """Return Table IV: five modules before ResNet-50, trained together."""
-    modules: dict[str, RestorationSettings] = {
-        "Bicubic+ResNet-50": BICUBIC,
-        "SRCNN+ResNet-50": profile.modules.srcnn,
-        "VDSR+ResNet-50": profile.modules.vdsr,
-        "RCAN+ResNet-50": profile.modules.rcan,
-        "VDSR-CA+ResNet-50": profile.modules.vdsr_ca,
+    """Return Table IV: no module, bicubic images, and four modules before the plain network, trained together."""
+    network = profile.plain.network.title
+    bicubic = replace(profile.plain, restoration=BICUBIC)
+    rows = {
+        "Bilinear": profile.run(profile.plain, seed=seed, weights=weights, schedule=profile.plain_schedule),
+        "Bicubic": upsampled_by(
+            profile.run(bicubic, seed=seed, weights=weights, schedule=profile.plain_schedule), BICUBIC.filter
+        ),
     }
-    usual = profile.restoration_learning_rate_scale
-    methods = {
-        row: RestoreAndIdentifySettings(
-            network=profile.conventional.resnet,
-            restoration=module,
-            restoration_learning_rate_scale=RESTORATION_LEARNING_RATE_SCALES.get(row, usual),
-        )
-        for row, module in modules.items()
-    }
-    rows = _runs(_compared(profile), methods, seed, weights)
-    return rows | {"Bicubic+ResNet-50": upsampled_by(rows["Bicubic+ResNet-50"], BICUBIC.filter)}
+    for module in _modules(profile):
+        rows[module.title] = module_rows(profile, module, seed=seed, weights=weights)["SR+ID"]
+    return {f"{row}+{network}": run for row, run in rows.items()}
 
 
 def pooling_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table V: HRNet-ReID with average, maximum and both poolings, on high-resolution images."""
     poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
-    usual = HRNetReIDHighSettings(network=profile.network, identity=profile.identity)
+    whole = profile.ps_hrnet
+    usual = HRNetReIDHighSettings(network=whole.network, identity=whole.identity)
     methods = {row: replace(usual, network=replace(usual.network, pooling=name)) for row, name in poolings.items()}
     return _runs(_high_resolution(profile), methods, seed, weights)
 
 
 def backbone_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return Table VI: networks on high-resolution images, by one recipe; HRNet-ReID is Table V's last row."""
-    methods = {row: CONVENTIONAL[row](profile) for row in ("ResNet-50", "PCB", "DenseNet-121", "HRNet-W32-C")}
+    names = ("ResNet-50", "PCB", "DenseNet-121", "HRNet-W32-C")
+    methods = {
+        name: _conventional(replace(profile, plain=RestoreAndIdentifySettings()), profile.backbones[name])
+        for name in names
+    }
     rows = _runs(_high_resolution(profile), methods, seed, weights)
     return rows | {"HRNet-ReID": pooling_rows(profile, seed=seed, weights=weights)["AAP+AMP"]}
 
@@ -159,7 +212,7 @@ def all_sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) 
 
 
 def cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-    """Return the poster's tables: CAD-Net, four ablations, its parts f and g alone, and two rows of Table III."""
+    """Return the poster's tables: CAD-Net, four ablations, its parts f and g alone; its baseline; restoration alone."""
     ablation = {
         "CAD-Net": profile.cad_net,
         "CAD-Net without D_I": replace(profile.cad_net, image_adversary_weight=0.0),
@@ -167,13 +220,14 @@ def cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> di
         "CAD-Net without L_rec": replace(profile.cad_net, restoration_weight=0.0),
         "CAD-Net without L_cls": replace(profile.cad_net, classification_weight=0.0),
     }
-    restoring = replace(profile, evaluation=_restoration_tests(profile, weights))
-    rows = _runs(_adversarial(restoring), ablation, seed, weights)
-    tests = replace(restoring.evaluation, restoration_rates=(), perceptual_weights="")
+    rows = _runs(profile, ablation, seed, weights, schedule=profile.adversarial_schedule)
+    tests = replace(rows["CAD-Net"].evaluation, restoration_rates=(), perceptual_weights="")
     parts = {part: replace(rows["CAD-Net"], evaluation=replace(tests, part=part)) for part in ("f", "g")}
-    table3 = restoration_rows(profile, seed=seed, weights=weights)
     rows |= {f"CAD-Net, {part} alone": run for part, run in parts.items()}
-    return rows | {"PS-HRNet": table3["SR+ID+PS"], "Bicubic": table3["Bicubic"]}
+    losses = loss_ablation_rows(profile, seed=seed, weights=weights)
+    plain = profile.plain.network.title
+    rows |= {row: losses[row] for row in (f"{plain}: ID", f"{plain}: SR+ID+PS")}
+    return rows | {"Bicubic": restoration_rows(profile, seed=seed, weights=weights)["Bicubic"]}
 
 
 def all_cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
@@ -183,9 +237,8 @@ def all_cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -
         "CAD-Net++": _with_losses_of(cad_net_plus_plus_settings(), profile.cad_net),
         "CAD-Net, half of the labels": replace(profile.cad_net, labelled_fraction=0.5),
     }
-    restoring = replace(profile, evaluation=_restoration_tests(profile, weights))
     rows = cad_net_rows(profile, seed=seed, weights=weights)
-    return rows | _runs(_adversarial(restoring), others, seed, weights)
+    return rows | _runs(profile, others, seed, weights, schedule=profile.adversarial_schedule)
 
 
 def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
@@ -198,17 +251,18 @@ def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[
         "+ verification": replace(whole, progressive=False),
         "+ progressive = LRAR": whole,
     }
-    tests = replace(profile.evaluation, query_rates=(1.0, *RESTORATION_RATES))
-    rows = _runs(replace(_compared(profile), evaluation=tests), mechanisms, seed, weights)
+    rows = _runs(profile, mechanisms, seed, weights, schedule=profile.plain_schedule)
     lrar = rows["+ progressive = LRAR"]
     wrong = {"LRAR, told one level too sharp": -1.0, "LRAR, told one level too coarse": 1.0}
-    return rows | {row: replace(lrar, evaluation=replace(tests, rate_error=error)) for row, error in wrong.items()}
+    return rows | {
+        row: replace(lrar, evaluation=replace(lrar.evaluation, rate_error=error)) for row, error in wrong.items()
+    }
 
 
 def unseen_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
     """Return every system of Table I, evaluated at rates that training saw and at others."""
     return {
-        row: replace(run, evaluation=replace(run.evaluation, query_rates=UNSEEN_RATES))
+        row: replace(run, evaluation=replace(profile.evaluation, query_rates=UNSEEN_RATES))
         for row, run in state_of_the_art_rows(profile, seed=seed, weights=weights).items()
     }
 
@@ -227,30 +281,61 @@ def set_title(members: tuple[str, ...]) -> str:
 
 
 def _runs(
-    profile: Profile, methods: Mapping[str, MethodSettings], seed: int, weights: StartingWeights
+    profile: Profile, methods: Mapping[str, MethodSettings], seed: int, weights: StartingWeights, **changes: Any
 ) -> dict[str, Run]:
-    return {row: profile.run(method, seed=seed, weights=weights) for row, method in methods.items()}
+    return {row: profile.run(method, seed=seed, weights=weights, **changes) for row, method in methods.items()}
 
 
-def _compared(profile: Profile) -> Profile:
-    """Return the profile with the schedule of runs that compare parts, and the protocol's test alone."""
-    evaluation = replace(profile.evaluation, query_rates=())
-    return replace(profile, schedule=profile.comparison_schedule, evaluation=evaluation)
+def _conventional(profile: Profile, network: ClassifierSettings) -> RestoreAndIdentifySettings:
+    """Return the plain method on another network; PCB's paper knows no metric loss."""
+    settings = replace(profile.plain, network=network)
+    return replace(settings, triplet_weight=0.0) if isinstance(network, PCBSettings) else settings
 
 
-def _adversarial(profile: Profile) -> Profile:
-    return replace(profile, schedule=profile.adversarial_schedule)
+def _modules(profile: Profile) -> tuple[RestorationSettings, ...]:
+    modules = profile.modules
+    return modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca
+
+
+def _solo(
+    profile: Profile,
+    module: RestorationSettings,
+    learning: RestoringSettings,
+    describing: Run,
+    seed: int,
+    weights: StartingWeights,
+) -> Run:
+    """Return the training of a module alone, by a schedule of its own or else as it learns before a network."""
+    method = SoloRestorationSettings(restoration=module, restoration_optimizer=learning.restoration_optimizer)
+    if (schedule := profile.solo_schedule) is None:
+        scale, schedule = learning.restoration_learning_rate_scale, describing.schedule
+        method = replace(method, restoration_learning_rate_scale=scale)
+    return profile.run(method, seed=seed, weights=weights, teacher=describing, schedule=schedule)
+
+
+def _start(
+    profile: Profile,
+    module: RestorationSettings | None,
+    learning: RestoringSettings,
+    teacher: Run,
+    seed: int,
+    weights: StartingWeights,
+) -> Run:
+    """Return the teacher of a row, or where the profile says so the training of the module alone beside it."""
+    if profile.solo_schedule is None or module is None:
+        return teacher
+    return _solo(profile, module, learning, teacher, seed, weights)
+
+
+def _module_only(start: Run, teacher: Run) -> Run | None:
+    """Return the run from which a row without L_PS starts, if it has one."""
+    return None if start == teacher else start
 
 
 def _high_resolution(profile: Profile) -> Profile:
-    """Return the profile of compared parts on the data set's own test: nothing is downsampled."""
-    return replace(_compared(profile), data=replace(profile.data, mlr=None))
-
-
-def _restoration_tests(profile: Profile, weights: StartingWeights) -> EvaluationSettings:
-    """Return Table III's tests: retrieval and restored images at RESTORATION_RATES."""
-    tests = replace(profile.evaluation, query_rates=RESTORATION_RATES, restoration_rates=RESTORATION_RATES)
-    return replace(tests, perceptual_weights=weights.perceptual)
+    """Return the profile on the data set's own test: nothing is downsampled."""
+    evaluation = replace(profile.evaluation, query_rates=())
+    return replace(profile, data=replace(profile.data, mlr=None), evaluation=evaluation)
 
 
 def _with_losses_of(settings: CADNetSettings, networks: CADNetSettings) -> CADNetSettings:
@@ -274,7 +359,7 @@ ITEMS = {  # in the study's order
         ("00_start_here", "Figures 1 and 2: the problem and the system", start_here_rows),
         ("table1_state_of_the_art", "Table I: the state of the art", state_of_the_art_rows),
         ("table2_loss_ablation", "Table II: the losses", loss_ablation_rows),
-        ("table3_restoration_quality", "Table III: restoration quality", restoration_rows),
+        ("table3_restoration_quality", "Table III: restoration quality", all_restoration_rows),
         ("table4_super_resolution_modules", "Table IV: super-resolution modules", super_resolution_rows),
         ("table5_pooling", "Table V: pooling", pooling_rows),
         ("table6_backbones", "Table VI: backbones", backbone_rows),
@@ -283,7 +368,7 @@ ITEMS = {  # in the study's order
         ("cad_net", "CAD-Net: recover and identify", cad_net_rows),
         ("lrar", "LRAR: descriptors that follow the resolution", lrar_rows),
         ("unseen_resolution", "All systems at resolutions that training did not see", unseen_resolution_rows),
-        ("costs", "What each method costs", state_of_the_art_rows),
+        ("costs", "What each method costs", trained_rows),
     )
 }
 
