@@ -1,4 +1,4 @@
-"""From records to tables: tidy scores, wide tables, and comparisons with their noise."""
+"""From records to tables: tidy scores, wide tables, and comparisons with verdicts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit  # quantiles of Student's t
 
 from crreid.errors import InputError
 from crreid.records import Record
@@ -111,50 +112,56 @@ def beside(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(
-    scores: pd.DataFrame,
-    pairs: Sequence[tuple[str, str]] = (),
+    records: Mapping[str, Sequence[Record]],
+    pairs: Sequence[tuple[str, str]],
     *,
-    against: str | None = None,
     metric: str = "rank1",
     test: str = "drawn",
-    protocol: str = "multi_shot",
     rate: float | None = None,
+    comparisons: int = 0,
 ) -> pd.DataFrame:
-    """Return differences between rows with what the number of queries and seeds allows to say about them.
+    """Return multi-shot differences between rows with what the numbers of test persons and seeds allow to say of them.
 
-    The noise is two standard errors of the difference: each value is a share of the queries (binomial variance; an
-    upper bound for a mean average precision), to which the variance over seeds is added where there are several. Rows
-    are asked the same queries, which makes the first part careful; one seed cannot tell the second part, so the verdict
-    says that there was one.
+    The threshold is Student's t (two-sided, 95 %) times the standard error of the difference. Its variance is that of
+    the sample of persons, for whom both rows are asked, plus that over seeds, pooled over all rows that have several.
+    Where no hits of persons are recorded (uniform tests, one rate, metrics but rank1 and map_hit, old records), the
+    binomial variance of the queries, an upper bound for a mean average precision, takes the place of the former.
 
     Args:
-        scores: What `scores` returned.
+        records: Records of every row, one per seed, as `Study.measure` returns them.
         pairs: Rows (A, B). A pair whose rows are not both there is left out.
-        against: Compare every other row with this one; without it and without pairs, every row with the one before.
         metric: A measured metric.
         test: `drawn` or `uniform`.
-        protocol: `multi_shot` or `single_shot`.
         rate: Rate of the queries; None = all queries of the drawn test.
+        comparisons: Lines of the whole table, where these are some of them.
 
     Returns:
-        Columns A, B, A value, B value (per cent, means over seeds), difference (A - B), noise and verdict (`higher`,
-        `lower`, `within the noise`, each with `, one seed` where a row has one only).
+        Columns A, B, A value, B value (per cent, means over seeds), difference (A - B), threshold (points), verdict
+        (`higher`, `lower`, `cannot be told`; `one seed: cannot be told`; `unlike starts` where backbones or the origins
+        of their weights differ) and after correction: the verdict at Bonferroni's threshold for the whole table.
     """
-    chosen = _chosen(scores, test, protocol)
+    chosen = _chosen(scores(records), test, "multi_shot")
     chosen = chosen[_at(chosen, rate) & (chosen["metric"] == metric)]
-    rows = list(chosen["row"].unique())
-    if not pairs:
-        others = [row for row in rows if row != against]
-        pairs = [(row, against) for row in others] if against else list(zip(rows[1:], rows, strict=False))
+    values = chosen.groupby("row")["value"]
+    means, seeds, spread = values.mean(), values.size(), values.var()
+    degrees = (seeds - 1)[spread > 0]  # untrained rows are the same for all seeds
+    freedom = int(degrees.sum())
+    of_seeds = float((degrees * spread).sum()) / max(1, freedom)
+    binomial = means * (100 - means) / (chosen["queries"] - chosen["unmatched"]).groupby(chosen["row"]).first()
+    pairs = [pair for pair in pairs if set(pair) <= set(means.index)]
+    quantiles = stdtrit(freedom, [0.975, 1 - 0.025 / max(comparisons, len(pairs), 1)])
+    by_person = metric in ("rank1", "map_hit") and test == "drawn" and rate is None
     lines = []
-    for one, other in (pair for pair in pairs if set(pair) <= set(rows)):
-        parts = [chosen[chosen["row"] == row] for row in (one, other)]
-        (value, variance, seeds), (other_value, other_variance, other_seeds) = map(_mean_and_variance, parts)
-        difference, noise = value - other_value, 2 * math.sqrt(variance + other_variance)
-        verdict = "within the noise" if abs(difference) <= noise else "higher" if difference > 0 else "lower"
-        verdict += ", one seed" * (1 in (seeds, other_seeds))
-        lines.append((one, other, value, other_value, difference, noise, verdict))
-    return pd.DataFrame(lines, columns=["A", "B", "A value", "B value", "difference", "noise", "verdict"])
+    for one, other in pairs:
+        both, difference = (records[one], records[other]), means[one] - means[other]
+        recorded = by_person and all(record.persons is not None for of_row in both for record in of_row)
+        of_persons = _paired_variance(*both, metric) if recorded else binomial[one] + binomial[other]
+        thresholds = quantiles * math.sqrt(of_persons + of_seeds * (1 / seeds[one] + 1 / seeds[other]))
+        told, reason = "higher" if difference > 0 else "lower", _no_verdict(*both)
+        verdicts = [reason or (told if abs(difference) > each else "cannot be told") for each in thresholds]
+        lines.append((one, other, means[one], means[other], difference, thresholds[0], *verdicts))
+    heads = ["A", "B", "A value", "B value", "difference", "threshold", "verdict", "after correction"]
+    return pd.DataFrame(lines, columns=heads)
 
 
 def origins(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
@@ -264,14 +271,34 @@ def _mean_and_deviation(values: pd.Series[float]) -> str:
     return f"{numbers.mean():.1f}" + (f" ± {numbers.std(ddof=1):.1f}" if len(numbers) > 1 else "")
 
 
-def _mean_and_variance(lines: pd.DataFrame) -> tuple[float, float, int]:
-    """Return the mean over seeds in per cent, its variance, and the number of seeds."""
-    mean, seeds = float(lines["value"].mean()), len(lines)
-    queries = lines["queries"] - lines["unmatched"]
-    variance = mean * (100 - mean) / max(1, int(queries.iloc[0]))
-    if seeds > 1:
-        variance += float(np.var(lines["value"], ddof=1)) / seeds
-    return mean, variance, seeds
+def _paired_variance(one: Sequence[Record], other: Sequence[Record], metric: str) -> float:
+    """Return the variance (points²) of a difference of hits per query, a ratio of sums over sampled persons."""
+    persons = _hits(one, metric)
+    gains, queries = persons["hits"] - _hits(other, metric)["hits"], persons["queries"]
+    residuals = gains - gains.sum() / queries.sum() * queries
+    return float(1e4 * len(residuals) * residuals.var() / queries.sum() ** 2)
+
+
+def _hits(of_row: Sequence[Record], metric: str) -> pd.DataFrame:
+    """Return queries and hits by identity, as means over seeds."""
+    persons = pd.concat([record.persons for record in of_row])
+    hits = persons["rank1"] if metric == "rank1" else persons["map_hit"] * persons["queries"]
+    return persons.assign(hits=hits).groupby("identity")[["queries", "hits"]].mean()
+
+
+def _no_verdict(one: Sequence[Record], other: Sequence[Record]) -> str:
+    """Return why two rows get no verdict; empty where they get one."""
+    if min(len(one), len(other)) == 1:
+        return "one seed: cannot be told"
+    return "" if _start(one[0]) == _start(other[0]) else "unlike starts"
+
+
+def _start(record: Record) -> tuple[Any, ...]:
+    """Return the backbone that describes images, its options, and where its weights started; empty for none."""
+    for run in (record.settings, record.settings["teacher"]):  # a module restoring alone has its teacher describe them
+        if run and (network := run["method"].get("network", run["method"].get("encoder"))):
+            return network["backbone"], network.get("backbone_options", []), run["weights"]
+    return ()
 
 
 def _text(value: Any, digits: int) -> str:

@@ -33,7 +33,7 @@ def make_record(row: str, *, seed: int = 0, rank1: float = 0.5, rates: tuple[flo
         digest=f"{crc32(repr((row, seed)).encode()):016x}",
         title=row,
         run={},
-        settings={"seed": seed},
+        settings={"seed": seed, "weights": "random", "method": {}, "teacher": None},
         scores=pd.DataFrame(lines, columns=names).astype(types),
         persons=None,
         restoration=None,

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from crreid.errors import InputError
+from crreid.records import Record
 from crreid.rows import loss_ablation_rows
 from crreid.study.published import published_numbers
 from crreid.study.session import open_study
@@ -82,36 +83,145 @@ def test_published_numbers_come_after_ours_and_only_where_there_are_some(tidy):
     assert list(beside(table.rename(index=str.lower), published_numbers(table="II"))) == list(table.columns)
 
 
-def test_compare_gives_difference_noise_and_verdict(tidy):
-    lines = compare(tidy, [("SR+ID", "ID"), ("PS", "ID"), ("ID", "SR+ID")]).set_index(["A", "B"])
-    difference = lines.loc[("SR+ID", "ID")]
-    assert (difference["A value"], difference["B value"], difference["difference"]) == (60, 42, 18)
-    # shares of 99 matched queries, and the variance over two seeds: ((44 - 40)^2 / 2) / 2
-    variance = 60 * 40 / 99 + 42 * 58 / 99 + 8 / 2
-    assert difference["noise"] == pytest.approx(2 * math.sqrt(variance))
-    assert difference["verdict"] == "higher, one seed"
-    assert lines.loc[("PS", "ID"), "verdict"] == "within the noise"
-    assert lines.loc[("ID", "SR+ID"), "verdict"] == "lower, one seed"
+def with_persons(record, rank1, map_hit=(0, 0, 0)):
+    """The record of three persons with 4, 2 and 4 queries, so many of which have a correct match first."""
+    persons = pd.DataFrame({"identity": [3, 5, 9], "queries": [4, 2, 4], "rank1": rank1, "map_hit": map_hit})
+    of_all = (record.scores["test"] == "drawn") & record.scores["rate"].isna()
+    values = {"rank1": sum(rank1) / 10, "map_hit": np.dot(map_hit, [4, 2, 4]) / 10}
+    scores = record.scores.copy()
+    for metric, value in values.items():
+        scores.loc[of_all & (scores["metric"] == metric), "value"] = value
+    return replace(record, persons=persons, scores=scores)
 
 
-def test_compare_against_one_row_or_each_with_the_one_before(tidy):
-    assert compare(tidy, against="ID")[["A", "B"]].to_numpy().tolist() == [["SR+ID", "ID"], ["PS", "ID"]]
-    assert compare(tidy)[["A", "B"]].to_numpy().tolist() == [["SR+ID", "ID"], ["PS", "SR+ID"]]
-    at_rate = compare(tidy, [("SR+ID", "ID")], test="uniform", rate=4)
+def with_start(record, **settings):
+    return replace(record, settings=record.settings | settings)
+
+
+@pytest.fixture
+def asked(records):
+    """Of ID two seeds, of PS two seeds, of SR+ID one, all of the same persons."""
+    hits = {"ID": [[2, 1, 0], [3, 0, 1]], "SR+ID": [[4, 2, 4]], "PS": [[4, 1, 2], [4, 2, 3]]}
+    precisions = {"ID": (0.5, 0.5, 0.0), "SR+ID": (0.8, 0.8, 0.8), "PS": (0.75, 0.5, 0.5)}
+    return {
+        row: [
+            with_persons(record, rank1, (*precisions[row][:2], precisions[row][2] + 0.2 * record.seed))
+            for record, rank1 in zip(of_row, hits[row], strict=True)
+        ]
+        for row, of_row in records.items()
+    }
+
+
+def test_compare_by_hand(asked):
+    (line,) = compare(asked, [("PS", "ID")]).to_dict("records")
+    assert list(line) == ["A", "B", "A value", "B value", "difference", "threshold", "verdict", "after correction"]
+    assert [line[name] for name in ("A", "B", "A value", "B value")] == ["PS", "ID", 80, 35]
+    # hits, means over seeds: PS 4, 1.5, 2.5 and ID 2.5, 0.5, 0.5, so 4.5 of 10 queries gained, by person 1.5, 1, 2
+    residuals = [1.5 - 0.45 * 4, 1 - 0.45 * 2, 2 - 0.45 * 4]
+    of_persons = 3 / 2 * sum(residual**2 for residual in residuals) / 10**2 * 100**2
+    # PS 70 and 90, ID 30 and 40: the variances 200 and 50 of one degree of freedom each
+    of_seeds = (200 + 50) / 2 * (1 / 2 + 1 / 2)
+    error = math.sqrt(of_persons + of_seeds)
+    assert (line["difference"], line["threshold"]) == (45, pytest.approx(4.302653 * error))  # t of two degrees, 97.5 %
+    assert (line["verdict"], line["after correction"]) == ("cannot be told", "cannot be told")
+    precise = compare(asked, [("PS", "ID")], metric="map_hit")
+    assert precise["difference"].item() == pytest.approx(30)
+    residuals = [4 * 0.25 - 0.3 * 4, 0 - 0.3 * 2, 4 * 0.5 - 0.3 * 4]
+    of_persons = 3 / 2 * sum(residual**2 for residual in residuals) / 10**2 * 100**2
+    error = math.sqrt(of_persons + 8**2 / 2 * (1 / 2 + 1 / 2))  # all seeds are 8 points apart
+    assert precise["threshold"].item() == pytest.approx(4.302653 * error)
+
+
+def test_without_persons_queries_count_as_independent(records, asked):
+    of_seeds = (8 + 18) / 2 * (1 / 2 + 1 / 2)  # ID 40 and 44, PS 40.5 and 46.5
+    expected = 4.302653 * math.sqrt((42 * 58 + 43.5 * 56.5) / 99 + of_seeds)
+    assert compare(records, [("PS", "ID")])["threshold"].item() == pytest.approx(expected)
+    still = {**records, "untrained": [records["SR+ID"][0]] * 2}  # says nothing of trainings
+    assert compare(still, [("PS", "ID")])["threshold"].item() == pytest.approx(expected)
+    some = {**records, "PS": [replace(records["PS"][0], persons=asked["PS"][0].persons), records["PS"][1]]}
+    assert compare(some, [("PS", "ID")])["threshold"].item() == pytest.approx(expected)
+    at_rate = compare(asked, [("SR+ID", "ID")], test="uniform", rate=4)
     assert at_rate[["A value", "B value"]].to_numpy().tolist() == [[50, 32]]
 
 
-def test_one_row_can_be_compared_with_nothing(tidy):
-    alone = tidy[tidy["row"] == "ID"]
-    for lines in (compare(alone), compare(alone, against="PS"), compare(alone, [("SR+ID", "ID")])):
-        assert lines.empty
-        assert lines.columns.tolist()[-1] == "verdict"
+def test_verdicts_before_and_after_correction(records):
+    (template,) = records["SR+ID"]
+    shares = {"low": (0.2, 0.21, 0.2), "high": (0.4, 0.41, 0.4), "same": (0.41, 0.4, 0.41)}
+    records = {
+        row: [replace(template, scores=template.scores.assign(value=share)) for share in of_row]
+        for row, of_row in shares.items()
+    }
+    pairs = [("high", "low"), ("low", "high"), ("same", "high")]
+    for comparisons, column, verdicts in [
+        (0, "verdict", ["higher", "lower", "cannot be told"]),
+        (0, "after correction", ["cannot be told"] * 3),
+        (1000, "verdict", ["higher", "lower", "cannot be told"]),
+    ]:
+        assert compare(records, pairs, comparisons=comparisons)[column].tolist() == verdicts
+    assert compare(records, pairs[:1])["after correction"].tolist() == ["higher"]  # one comparison needs none
+    assert compare(records, pairs[:1], comparisons=3)["after correction"].tolist() == ["cannot be told"]
 
 
-def test_more_queries_or_equal_seeds_make_less_noise(tidy):
-    more = tidy.assign(queries=10_000, unmatched=0)
-    assert compare(more, [("SR+ID", "ID")])["noise"].item() < compare(tidy, [("SR+ID", "ID")])["noise"].item()
-    assert compare(more, [("PS", "ID")])["verdict"].item() == "within the noise"  # by its seeds
+def test_one_seed_or_unlike_starts_get_no_verdict(asked):
+    one, other = asked["SR+ID"][0], asked["PS"][0]
+    columns = ["verdict", "after correction"]
+    pairs = [("SR+ID", "PS"), ("PS", "SR+ID")]
+    assert set(compare(asked, pairs)[columns].to_numpy().flat) == {"one seed: cannot be told"}
+    alone = compare({"SR+ID": [one], "PS": [other]}, pairs)
+    assert alone["threshold"].isna().all()
+    assert set(alone[columns].to_numpy().flat) == {"one seed: cannot be told"}
+    network = {"network": {"backbone": "resnet50", "backbone_options": []}}
+    unlike = {"network": {"backbone": "resnet50", "backbone_options": [["layers", [1]]]}}
+    starts = {
+        "ResNet-50": {"method": network},
+        "again": {"method": network | {"restoration": {}}},
+        "solo": {"method": {}, "teacher": {"method": network, "weights": "random"}},
+        "CAD-Net": {"method": {"encoder": {"backbone": "resnet50"}}},
+        "small": {"method": unlike},
+        "timm": {"method": network, "weights": "timm"},
+        "none": {},
+    }
+    records = {row: [with_start(record, **start) for record in asked["PS"]] for row, start in starts.items()}
+    lines = compare(records, [(row, "ResNet-50") for row in starts])
+    assert lines["verdict"].tolist() == ["cannot be told"] * 4 + ["unlike starts"] * 3
+    assert lines["after correction"].tolist() == lines["verdict"].tolist()
+
+
+def test_pairs_that_are_not_both_there_are_left_out(records):
+    lines = compare({"ID": records["ID"]}, [("SR+ID", "ID")])
+    assert lines.empty
+    assert lines.columns.tolist()[-2:] == ["verdict", "after correction"]
+
+
+def simulated(template, generator, *, persons=150, queries=4, seeds=5):
+    """Two pairs of rows without a true difference; whether a match is first depends on a person, a row and a seed."""
+    shape, rows = (persons, queries), ("A", "B", "C", "D")
+    shared = generator.normal(0, 1, (persons, 1)) + generator.normal(0, 0.5, shape)
+    records: dict[str, list[Record]] = {}
+    for row in rows:
+        of_row = shared + generator.normal(0, 0.4, (persons, 1)) + generator.normal(0, 0.3, shape)
+        records[row] = []
+        for _ in range(seeds):
+            first = (of_row + generator.normal(0, 0.15) + generator.normal(0, 0.05, shape) > 0).sum(axis=1)
+            table = pd.DataFrame({"identity": range(persons), "queries": queries, "rank1": first, "map_hit": 0.0})
+            scores = template.scores.iloc[:1].assign(value=first.sum() / (persons * queries))
+            records[row].append(replace(template, scores=scores, persons=table))
+    return records
+
+
+@pytest.mark.slow
+def test_one_in_twenty_verdicts_is_false_without_a_true_difference(records):
+    """Simulated: 800 comparisons; by the binomial variance of the queries alone far more verdicts would be false."""
+    generator, found, naive = np.random.default_rng(0), [], []
+    for _ in range(400):
+        drawn = simulated(records["ID"][0], generator)
+        found += compare(drawn, [("A", "B"), ("C", "D")])["verdict"].isin(["higher", "lower"]).tolist()
+        for pair in ("AB", "CD"):
+            one, other = (drawn[row][0].score("rank1") for row in pair)
+            noise = 2 * math.sqrt((one * (100 - one) + other * (100 - other)) / 600)
+            naive.append(abs(one - other) > noise)
+    assert 0.03 <= np.mean(found) <= 0.075
+    assert np.mean(naive) > 0.15
 
 
 def test_provenance_tells_a_precision_that_the_run_did_not_ask_for(tmp_path, monkeypatch, record_of):
