@@ -112,7 +112,7 @@ class CADNetSettings(MethodSettings):
 
     @property
     def backbone_name(self) -> str:
-        """Return E's and F's name in timm."""
+        """Return the name of E's and F's backbone."""
         return self.encoder.backbone
 
     @property
@@ -179,7 +179,7 @@ class CADNet(Method):
         self._shown: _Shown | None = None
 
     def backbones(self) -> tuple[nn.Module, ...]:
-        """Return timm's networks of E and F."""
+        """Return the backbones of E and F."""
         return tuple(each.backbone for each in (self.encoder, self.recovered_encoder) if each is not None)
 
     def players(self) -> dict[str, list[ParameterGroup]]:

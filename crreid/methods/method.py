@@ -46,7 +46,7 @@ class Method(nn.Module, ABC):
         """Return descriptors (N, D) of images whose downsampling rates (N,) are known, in evaluation mode."""
 
     def backbones(self) -> tuple[nn.Module, ...]:
-        """Return timm's networks, into each of which the same pretrained weights go."""
+        """Return the networks into each of which the same pretrained weights go."""
         network = getattr(self, "network", None)
         return () if network is None else (network.backbone,)
 
@@ -107,7 +107,7 @@ class MethodSettings(ABC):
 
     @property
     def backbone_name(self) -> str:
-        """Return the backbone's name in timm, by which it knows pretrained weights; empty for none."""
+        """Return the backbone's name, by which pretrained weights are known; empty for none."""
         network = getattr(self, "network", None)
         return "" if network is None else str(network.backbone)
 
