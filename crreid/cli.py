@@ -17,7 +17,7 @@ import tyro
 
 from crreid.errors import InputError, did_you_mean
 
-PROFILES = Literal["smoke", "quick", "reduced", "paper", "printed", "released"]
+PROFILES = Literal["smoke", "quick", "native", "paper", "printed", "released"]
 DATASETS = ("synthetic", "market-1501", "dukemtmc-reid", "cuhk03", "cuhk03-new", "viper", "caviar", "own")
 SIZES = Literal["paper", "quick", "smoke"]
 

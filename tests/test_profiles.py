@@ -7,9 +7,9 @@ from crreid.data.pairs import Augmentation
 from crreid.errors import InputError
 from crreid.evaluation.evaluate import EvaluationSettings
 from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
-from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
+from crreid.methods.ps_hrnet import PSHRNetSettings
 from crreid.models.weights import StartingWeights
-from crreid.profiles import PROFILE_NAMES, Profile, RestorationModules, profile_settings
+from crreid.profiles import PROFILE_NAMES, RESTORATION_RATES, Profile, RestorationModules, profile_settings
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Run
 from crreid.settings import described, leaves
@@ -47,10 +47,13 @@ def test_a_profile_is_called_by_its_name_and_its_runs_share_its_settings(name: s
     profile = profile_settings(name, "mlr-synthetic")
     assert isinstance(profile, Profile)
     assert profile.name == name
-    run = profile.run(HRNetReIDHighSettings(network=profile.network), seed=7, weights=StartingWeights(default="timm"))
+    run = profile.run(profile.lrar, seed=7, weights=StartingWeights(default="timm"))
     for field in ("data", "schedule", "evaluation", "size", "augmentation"):
         assert getattr(run, field) == getattr(profile, field)
     assert (run.seed, run.weights, run.teacher) == (7, "timm", None)
+    tests = replace(profile.evaluation, restoration_rates=RESTORATION_RATES)
+    assert profile.run(profile.ps_hrnet, seed=7, weights=StartingWeights()).evaluation == tests
+    assert profile.run(profile.lrar, seed=7, weights=StartingWeights(), size=(8, 4)).size == (8, 4)
 
 
 def test_printed_changes_what_the_paper_prints_otherwise_and_nothing_else() -> None:
@@ -66,8 +69,8 @@ def test_printed_changes_what_the_paper_prints_otherwise_and_nothing_else() -> N
     expected = of_both | {f"teacher.{name}": value for name, value in of_both.items()} | of_the_student
     assert changes(full_run(), full_run("printed")) == expected
     profile = profile_settings("printed", "mlr-market-1501")
-    assert profile.comparison_schedule == profile.schedule
-    assert profile.modules == replace(RestorationModules(), vdsr_ca=profile.restoration)
+    assert profile.plain_schedule == profile.schedule
+    assert profile.modules == replace(RestorationModules(), vdsr_ca=profile.ps_hrnet.restoration)
 
 
 def test_released_changes_what_the_release_does_otherwise_and_nothing_else() -> None:

@@ -1,9 +1,6 @@
 """Which runs each table names, which of them are shared, and that a new method is one file and one line."""
 
-import importlib.util
 import json
-import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +10,16 @@ from crreid.errors import InputError
 from crreid.losses.pseudo_siamese import RELEASE_MEMBERS
 from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.ps_hrnet import PSHRNetSettings
-from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.common import InterpolationSettings
 from crreid.models.weights import RANDOM_WEIGHTS, StartingWeights
-from crreid.profiles import PROFILE_NAMES, profile_settings
+from crreid.profiles import PROFILE_NAMES, RESTORATION_RATES, profile_settings
 from crreid.rows import (
-    CONVENTIONAL,
     ITEMS,
-    RESTORATION_RATES,
     UNSEEN_RATES,
     Rows,
     all_cad_net_rows,
+    all_restoration_rows,
     all_sequence_rows,
     backbone_rows,
     cad_net_rows,
@@ -32,6 +27,7 @@ from crreid.rows import (
     differences,
     loss_ablation_rows,
     lrar_rows,
+    module_rows,
     pooling_rows,
     reductions,
     restoration_rows,
@@ -41,10 +37,11 @@ from crreid.rows import (
     state_of_the_art_rows,
     super_resolution_rows,
     teacher_run,
+    trained_rows,
     unseen_resolution_rows,
     upsampled_by,
 )
-from crreid.runs import Workspace, find_record, measure, with_teachers
+from crreid.runs import Workspace, find_record, with_teachers
 from crreid.settings import canonical, described, leaves, with_value
 from crreid.study.published import published_numbers
 
@@ -52,18 +49,13 @@ RECORDS = Path(__file__).parents[1] / "results" / "records"
 
 
 TABLES: dict[str, tuple[Rows, str]] = {
-    "I": (state_of_the_art_rows, ""),
     "II": (loss_ablation_rows, "HRNet-ReID-H alone*, ID, SR+ID, SR+ID+PS"),
     "III": (restoration_rows, "Bicubic*, Solo SR, SR+ID, SR+ID+PS"),
-    "IV": (
-        super_resolution_rows,
-        ", ".join(f"{module}+ResNet-50" for module in ("Bicubic", "SRCNN", "VDSR", "RCAN", "VDSR-CA")),
-    ),
     "V": (pooling_rows, "AAP, AMP, AAP+AMP"),
     "VI": (backbone_rows, "ResNet-50*, PCB, DenseNet-121, HRNet-W32-C, HRNet-ReID"),
     "VII": (sequence_rows, "{Seq5, logits}; {Seq1, Seq2, Seq3, Seq4, Seq5, logits}; {Seq1, Seq4, Seq5, logits}"),
 }
-"""Rows of each table in order; * marks those that the paper's table does not have."""
+"""First rows of each table in order; * marks those that the paper's table does not have."""
 
 
 @pytest.fixture(params=PROFILE_NAMES)
@@ -78,17 +70,28 @@ def rows_of(rows, profile, seed=0, weights=RANDOM_WEIGHTS):
 @pytest.mark.parametrize("table", TABLES)
 def test_rows_are_in_order_and_named_as_the_paper_prints_them(table, profile):
     rows, text = TABLES[table]
+    names = text.split("; " if ";" in text else ", ")
     found, published = list(rows_of(rows, profile)), set(published_numbers(table=table)["method"])
-    if table == "I":  # which takes new rows
-        assert found[: len(CONVENTIONAL)] == list(CONVENTIONAL)
-        assert found[len(CONVENTIONAL) :] == ["RAIN", "CAD-Net", "LRAR", "HRNet-ReID-H alone", "PS-HRNet"]
-        assert {"ResNet-50", "SE-ResNet-50", "DenseNet-121", "PCB", "RAIN", "CAD-Net", "PS-HRNet"} <= published & {
-            *found
-        }
-    else:
-        names = text.split("; " if ";" in text else ", ")
-        assert found == [name.removesuffix("*") for name in names]
-        assert set(found) - published == {name.removesuffix("*") for name in names if name.endswith("*")}
+    assert found[: len(names)] == [name.removesuffix("*") for name in names]
+    assert set(found) & published == {name for name in names if not name.endswith("*")}
+
+
+def test_tables_1_and_4_bear_the_papers_names_on_its_networks_and_others_on_others():
+    table1, table4 = (
+        {name: list(rows_of(rows, profile_settings(name, "mlr-market-1501"))) for name in ("paper", "quick")}
+        for rows in (state_of_the_art_rows, super_resolution_rows)
+    )
+    published = {table: {*published_numbers(table=table)["method"]} for table in ("I", "IV")}
+    assert {"ResNet-50", "SE-ResNet-50", "DenseNet-121", "PCB", "RAIN", "CAD-Net", "PS-HRNet"} <= published["I"] & {
+        *table1["paper"]
+    }
+    assert table1["quick"] == [
+        *("HSV histograms", "OSNet x0.25: HR only", "OSNet x0.25", "RAIN", "CAD-Net", "LRAR", "OSNet x0.25: SR+ID+PS"),
+        *("HRNet-ReID-H alone", "HRNet-ReID", "PS-HRNet"),
+    ]
+    assert table4["paper"][1:] == [f"{name}+ResNet-50" for name in ("Bicubic", "SRCNN", "VDSR", "RCAN", "VDSR-CA")]
+    assert {*table4["paper"]} - published["IV"] == {"Bilinear+ResNet-50"}
+    assert not {*table4["quick"]} & published["IV"]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -102,33 +105,56 @@ def test_every_row_is_a_run_of_its_own_with_the_seed_and_the_size_of_the_profile
     assert not {run.digest for run in runs.values()} & {run.digest for run in rows_of(rows, profile, seed=4).values()}
 
 
-def test_ps_hrnet_and_its_teacher_are_those_of_table_2(profile):
-    table1, table2 = (rows_of(rows, profile) for rows in (state_of_the_art_rows, loss_ablation_rows))
-    assert table1["PS-HRNet"] == table2["SR+ID+PS"]
-    assert table1["HRNet-ReID-H alone"] == table2["HRNet-ReID-H alone"] == table2["SR+ID+PS"].teacher
-    assert rows_of(teacher_run, profile) == table2["HRNet-ReID-H alone"]
+def test_tables_share_their_runs(profile):
+    table1, table2, table3, table4 = (
+        rows_of(rows, profile)
+        for rows in (state_of_the_art_rows, loss_ablation_rows, all_restoration_rows, super_resolution_rows)
+    )
+    plain = profile.plain.network.title
+    assert table1["PS-HRNet"] == table2["SR+ID+PS"] == table3["SR+ID+PS"]
+    assert table1["HRNet-ReID-H alone"] == table2["HRNet-ReID-H alone"] == rows_of(teacher_run, profile)
+    assert table1["HRNet-ReID"] == table2["ID"]
+    assert table1[plain] == table2[f"{plain}: ID"] == table4[f"Bilinear+{plain}"]
+    assert table2[f"{plain}: SR+ID"] == table3["VDSR-CA: SR+ID"] == table4[f"VDSR-CA+{plain}"]
     start = rows_of(start_here_rows, profile)
-    assert start == {row: table2[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")}
+    assert start.items() <= table2.items()
+    assert list(table1)[1:] == list(rows_of(trained_rows, profile))
+    assert table1["HSV histograms"].schedule.epochs == 0
 
 
-def test_table_3_tests_the_weights_of_table_2(profile):
-    table2, table3 = (rows_of(rows, profile) for rows in (loss_ablation_rows, restoration_rows))
-    for row in ("SR+ID", "SR+ID+PS"):
-        assert table3[row].training_digest == table2[row].training_digest
-        assert table3[row].digest != table2[row].digest
-    for row in ("Bicubic", "Solo SR"):
-        assert table3[row].teacher.training_digest == table2["HRNet-ReID-H alone"].training_digest
-    for run in table3.values():
-        assert run.evaluation.query_rates == run.evaluation.restoration_rates == RESTORATION_RATES == (2, 3, 4, 8)
+def test_teachers_saw_sharp_images_only_and_modules_start_from_what_they_learnt_alone(profile):
+    table2, plain = rows_of(loss_ablation_rows, profile), profile.plain.network.title
+    twin = table2[f"{plain}: HR only"]
+    assert twin.data.mlr.train == "none"
+    assert replace(twin, data=profile.data) == table2[f"{plain}: ID"]
+    assert table2[f"{plain}: ID+PS"].teacher == twin
+    for module in (profile.modules.srcnn, profile.modules.rcan):
+        rows = module_rows(profile, module, seed=0, weights=RANDOM_WEIGHTS)
+        alone = profile.solo_schedule is not None
+        assert rows["Solo SR"].teacher == twin
+        assert rows["Solo SR"].schedule == (profile.solo_schedule or profile.plain_schedule)
+        assert rows["SR+ID"].teacher == (rows["Solo SR"] if alone else None)
+        assert rows["SR+ID+PS"].teacher == (rows["Solo SR"] if alone else twin)
+    teacher = table2["SR+ID+PS"].teacher
+    assert table2["HRNet-ReID-H alone"] in (teacher, teacher.teacher)
+
+
+def test_restored_images_are_measured_wherever_a_row_restores(profile):
+    for item in ITEMS.values():
+        for row, run in rows_of(item.rows, profile).items():
+            restores = getattr(run.method, "restoration", None) is not None or isinstance(run.method, CADNetSettings)
+            expected = RESTORATION_RATES if restores and not run.evaluation.part else ()
+            if item.name != "unseen_resolution":
+                assert run.evaluation.restoration_rates == expected, row
 
 
 def test_the_profiles_set_of_table_7_is_the_full_row_of_table_2(profile):
     full = rows_of(loss_ablation_rows, profile)["SR+ID+PS"]
     runs = rows_of(sequence_rows, profile)
-    assert runs[set_title(profile.members)] == full
+    assert runs[set_title(profile.ps_hrnet.members)] == full
     assert {run.teacher for run in runs.values()} == {full.teacher}
     for run in runs.values():
-        assert replace(run, method=replace(run.method, members=profile.members)) == full
+        assert replace(run, method=replace(run.method, members=profile.ps_hrnet.members)) == full
 
 
 def test_all_63_sets_are_tried_once(profile):
@@ -144,7 +170,7 @@ def test_all_63_sets_are_tried_once(profile):
 def test_bicubic_of_table_3_learns_nothing_from_data_that_bicubic_enlarged(profile):
     run = rows_of(restoration_rows, profile)["Bicubic"]
     assert run.method == SoloRestorationSettings(restoration=InterpolationSettings(filter="bicubic"))
-    assert run.schedule == replace(profile.schedule, epochs=0)
+    assert run.schedule.epochs == 0
     assert run.data.mlr.degradation.enlarge == "bicubic"
     assert run.teacher.data == profile.data
     assert profile.data.mlr.degradation.enlarge == "bilinear"
@@ -162,17 +188,14 @@ def test_restoration_is_measured_by_lpips_where_its_weights_are_given(profile):
 
 def test_modules_of_table_4_stand_before_one_network(profile):
     runs = rows_of(super_resolution_rows, profile)
-    modules = profile.modules
-    expected = [InterpolationSettings(), modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca]
-    for run, module in zip(runs.values(), expected, strict=True):
-        scale = {modules.srcnn: 0.01, modules.rcan: 0.1}.get(module, profile.restoration_learning_rate_scale)
-        assert run.method == RestoreAndIdentifySettings(
-            network=profile.conventional.resnet, restoration=module, restoration_learning_rate_scale=scale
-        )
-        assert run.evaluation == replace(profile.evaluation, query_rates=())
-        assert run.schedule == profile.comparison_schedule
-    for row, run in runs.items():
-        assert run.method.restoration.title == row.partition("+")[0]
+    modules, plain = profile.modules, profile.plain
+    expected = [None, InterpolationSettings(), modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca]
+    for (row, run), module in zip(runs.items(), expected, strict=True):
+        scale = plain.restoration_learning_rate_scale
+        if plain.restoration_optimizer == "sgd":
+            scale = {modules.srcnn: 0.01, modules.rcan: 0.1}.get(module, scale)
+        assert run.method == replace(plain, restoration=module, restoration_learning_rate_scale=scale)
+        assert run.schedule == profile.plain_schedule
         filter_name = "bicubic" if row.startswith("Bicubic") else "bilinear"
         assert run.data.mlr.degradation.enlarge == filter_name
         assert upsampled_by(run, "bilinear").data == profile.data
@@ -183,23 +206,24 @@ def test_tables_5_and_6_are_on_sharp_images(rows, profile):
     for run in rows_of(rows, profile).values():
         assert run.data == replace(profile.data, mlr=None)
         assert run.evaluation.query_rates == ()
-        assert run.schedule == profile.comparison_schedule
+        assert run.schedule == profile.schedule
         assert run.teacher is None
 
 
 def test_weights_go_to_the_backbones_that_they_name(profile):
-    backbone = profile.conventional.resnet.backbone
+    backbone = profile.plain.network.backbone
     weights = StartingWeights(of_backbone=((backbone, "timm"),))
     table1, table4 = (
         rows_of(rows, profile, weights=weights) for rows in (state_of_the_art_rows, super_resolution_rows)
     )
-    assert table1["ResNet-50"].weights == "timm"
-    assert table1["DenseNet-121"].weights == table1["PS-HRNet"].weights == "random"
+    assert table1[profile.plain.network.title].weights == "timm"
+    assert table1["HSV histograms"].weights == table1["PS-HRNet"].weights == "random"
     assert {run.weights for run in table4.values()} == {"timm"}
     all_timm = rows_of(restoration_rows, profile, weights=StartingWeights(default="timm"))
     assert all_timm["Solo SR"].weights == "random"  # it has no backbone
     assert isinstance(all_timm["SR+ID+PS"].method, PSHRNetSettings)
-    assert all_timm["SR+ID+PS"].weights == all_timm["SR+ID+PS"].teacher.weights == "timm"
+    chain = with_teachers([all_timm["SR+ID+PS"]])
+    assert [run.weights for run in chain if run.method.backbone_name] == ["timm", "timm"]
 
 
 def test_each_ablation_of_cad_net_leaves_out_one_term(profile):
@@ -218,13 +242,14 @@ def test_each_ablation_of_cad_net_leaves_out_one_term(profile):
         assert replace(rows[row], method=whole) == rows["CAD-Net"]
 
 
-def test_parts_of_cad_net_share_its_training_and_two_rows_are_table_3s(profile):
+def test_parts_of_cad_net_share_its_training_and_other_rows_are_those_of_tables(profile):
     rows, table3 = rows_of(cad_net_rows, profile), rows_of(restoration_rows, profile)
     for part in ("f", "g"):
         run = rows[f"CAD-Net, {part} alone"]
         assert run.training_digest == rows["CAD-Net"].training_digest
         assert run.evaluation.part == part
-    assert rows["PS-HRNet"] == table3["SR+ID+PS"]
+    plain, table2 = profile.plain.network.title, rows_of(loss_ablation_rows, profile)
+    assert all(rows[row] == table2[row] for row in (f"{plain}: ID", f"{plain}: SR+ID+PS"))
     assert rows["Bicubic"] == table3["Bicubic"]
     assert rows["CAD-Net"].evaluation.restoration_rates == RESTORATION_RATES
 
@@ -254,11 +279,12 @@ def test_all_systems_are_tested_at_unseen_rates_with_table_1s_weights(profile):
     assert table1["LRAR"].training_digest == rows_of(lrar_rows, profile)["+ progressive = LRAR"].training_digest
 
 
-QUICK = profile_settings("quick", "mlr-synthetic")
+QUICK, PAPER = profile_settings("quick", "mlr-synthetic"), profile_settings("paper", "mlr-market-1501")
 
 
 def test_differences_are_the_settings_that_are_not_the_same_in_all_rows():
-    found = differences(rows_of(loss_ablation_rows, QUICK))
+    rows = rows_of(loss_ablation_rows, PAPER)
+    found = differences({row: rows[row] for row in ("HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS")})
     assert found.index.tolist() == ["HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS"]
     assert found["method"].tolist() == ["HRNetReIDHigh", "PSHRNet", "PSHRNet", "PSHRNet"]
     assert found["method.restoration"].tolist() == ["", "none", "VDSRSettings", "VDSRSettings"]
@@ -271,16 +297,17 @@ def test_differences_are_the_settings_that_are_not_the_same_in_all_rows():
     assert poolings.to_dict("list") == {"method.network.pooling": ["average", "maximum", "both"]}
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "reduced"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "native"])
 @pytest.mark.parametrize("dataset", ["mlr-synthetic", "mlr-market-1501", "caviar"])
 def test_reductions_are_all_that_differs_from_the_paper(name, dataset):
     here, paper = (rows_of(start_here_rows, profile_settings(profile, dataset)) for profile in (name, "paper"))
+    here, paper = ({row: rows[row] for row in ("HRNet-ReID-H alone", "SR+ID+PS")} for rows in (here, paper))
     table = reductions(here, paper)
     listed = {line.setting: (line.paper, line.here) for line in table.itertuples()}
     assert len(listed) == len(table) > 5
     assert listed["method.network.backbone"] == ("hrnet_w32", "hrnet_w18_small")
     whole = replace(paper["SR+ID+PS"], teacher=None)
-    for setting in listed:
+    for setting in listed.keys() - {"teacher"}:
         value = leaves(described(replace(here["SR+ID+PS"], teacher=None)))[setting]
         whole = with_value(whole, setting, value)
     assert whole == replace(here["SR+ID+PS"], teacher=None)
@@ -318,82 +345,19 @@ def test_changes_that_cannot_be_made_are_refused_in_one_sentence(name, value, pr
 
 def test_every_committed_record_is_the_record_of_a_row():
     recorded = {file.stem: json.loads(file.read_text()) for file in RECORDS.glob("*.json")}
-    of_file = {record["settings"]["weights"] for record in recorded.values()} - {"random"}
-    starts = [RANDOM_WEIGHTS, *(StartingWeights(of_backbone=(("resnet50", each),)) for each in of_file)]
+    seeds = {record["settings"]["seed"] for record in recorded.values()}
+    weights = StartingWeights.parse("packaged")
     rows = [*(item.rows for item in ITEMS.values()), all_sequence_rows, all_cad_net_rows]
-    profiles = (QUICK, profile_settings("reduced", "mlr-market-1501"))
-    runs = [run for p in profiles for w in starts for table in rows for run in rows_of(table, p, weights=w).values()]
+    profiles = QUICK, profile_settings("native", "mlr-market-1501")
+    runs = [
+        run
+        for profile in profiles
+        for seed in seeds
+        for table in rows
+        for run in rows_of(table, profile, seed=seed, weights=weights).values()
+    ]
     assert recorded.keys() <= {run.digest for run in with_teachers(runs)}
     workspace = Workspace(results_dir=RECORDS.parent, runs_dir=RECORDS)
     for run in runs:
         if run.digest in recorded:
             assert find_record(run, workspace).run == canonical(run)  # refused if the images were others
-
-
-MEAN_COLOUR = '''
-"""Mean colour: the colours of horizontal stripes through a linear layer."""
-
-from dataclasses import dataclass
-
-from torch import nn
-from torch.nn import functional
-
-from crreid.methods.method import Method, Player, parameter_group
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeanColour:
-    stripes: int = 6
-    title: str = "Mean colour"
-    backbone_name: str = ""
-
-    def build(self, identities, teacher=None):
-        return StripeColours(self, identities)
-
-
-class StripeColours(Method):
-    def __init__(self, settings, identities):
-        super().__init__()
-        self.stripes = settings.stripes
-        self.classify = nn.Linear(3 * settings.stripes, identities)
-
-    def players(self):
-        return {"network": Player(groups=[parameter_group(self.classify)])}
-
-    def losses(self, batch, player):
-        return {"ce": functional.cross_entropy(self.classify(self.embed(batch.low, batch.rates)), batch.labels)}
-
-    def embed(self, images, rates):
-        return functional.adaptive_avg_pool2d(images, (self.stripes, 1)).flatten(1)
-'''
-
-
-def test_a_new_method_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(MEAN_COLOUR.strip().splitlines()) < 40
-    file = tmp_path / "mean_colour.py"
-    file.write_text(MEAN_COLOUR)
-    specification = importlib.util.spec_from_file_location("mean_colour", file)
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "mean_colour", module)
-    specification.loader.exec_module(module)
-    smoke = profile_settings("smoke", "mlr-synthetic")
-    before = rows_of(state_of_the_art_rows, smoke)
-
-    monkeypatch.setitem(CONVENTIONAL, "Mean colour", lambda profile: module.MeanColour())
-
-    runs = rows_of(state_of_the_art_rows, smoke)
-    assert set(runs) - set(before) == {"Mean colour"}
-    assert before.items() <= runs.items()
-    workspace = Workspace(
-        results_dir=tmp_path / "results", runs_dir=tmp_path / "runs", device="cpu", report=lambda line: None
-    )
-    tests = replace(smoke.evaluation, query_rates=(1, 4))
-    record = measure(replace(runs["Mean colour"], evaluation=tests), workspace)
-    assert record.title == "Mean colour"
-    for metric in ("rank1", "rank5", "map_hit", "map_trapezoid"):
-        for options in ({}, {"test": "uniform", "rate": 1}, {"test": "uniform", "rate": 4}):
-            assert math.isfinite(record.score(metric, **options))
-    assert list(record.epochs) == ["epoch", "learning_rate", "ce", "total"]
-    assert record.parameters == 18 * 6 + 6
-    # six persons; colours alone tell some of them apart
-    assert record.score("rank1", test="uniform", rate=1) > 25

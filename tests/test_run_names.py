@@ -29,17 +29,17 @@ DEFAULT = Run(
 # does what was done before, write the new digest here; the test of golden names below must pass as it is.
 DEFAULTS = {
     Augmentation: "6bc7adcc09d9b08d",
-    DataSettings: "128a2a92d6911ff7",
+    DataSettings: "f012b75e0bc0c422",
     Degradation: "a3997c24908c73e7",
     EvaluationSettings: "2755487501d2bce1",
     HRNetReIDHighSettings: "0399a8e88b5b7de9",
     HRNetReIDSettings: "2be8e5da46b267e8",
     IdentityLoss: "92a75864ff5188e5",
     MLRSettings: "bb4cdbeb47584ee4",
-    PSHRNetSettings: "64aadd015812220c",
-    Schedule: "04761a590f205662",
+    PSHRNetSettings: "31309d28ac8d2bb7",
+    Schedule: "12e2b0cf560fcecc",
     VDSRSettings: "9b5fb49d314a91f0",
-    Run: "6a06de67bdedfc24",
+    Run: "2ac513d24afd3e2e",
 }
 
 

@@ -24,13 +24,12 @@ class ColourHistogramSettings(MethodSettings):
 
     Attributes:
         stripes: Equal parts of the image from head to foot.
-        bins: Equal parts of hue, saturation and value. On MLR-Market-1501 (multi-shot, images of 128 x 64) eight
-            choices between 8 x 4 x 4 and 16 x 8 x 8 give a rank-1 of 39 to 46; this one 42.4, mAP 12.4 at hits.
+        bins: Equal parts of hue, saturation and value; not tuned.
     """
 
     tag: ClassVar[str] = "ColourHistogram"
     stripes: int = 6
-    bins: tuple[int, int, int] = (16, 4, 4)
+    bins: tuple[int, int, int] = (8, 8, 8)
 
     def __post_init__(self) -> None:
         if min(self.stripes, *self.bins) < 1:
@@ -43,7 +42,7 @@ class ColourHistogramSettings(MethodSettings):
 
     @property
     def runs_on(self) -> str:
-        """Return e.g. `6 stripes, 16 x 4 x 4 bins`."""
+        """Return e.g. `6 stripes, 8 x 8 x 8 bins`."""
         return f"{self.stripes} stripes, {' x '.join(map(str, self.bins))} bins"
 
     def build(self, identities: int, teacher: Method | None = None) -> ColourHistogram:

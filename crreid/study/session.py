@@ -90,8 +90,16 @@ class Study:
         return {row: [changed(run, self.changes) for run in of_row] for row, of_row in runs.items()}
 
     def paper(self, rows: Rows) -> dict[str, list[Run]]:
-        """Return the same rows as the paper trains them, for `crreid.rows.reductions`; nothing is changed in them."""
-        return self._per_row(rows, profile_settings("paper", self.dataset))
+        """Return the same rows as the paper trains them, for `crreid.rows.reductions`; nothing is changed in them.
+
+        A row that bears the name of this profile's plain network stands for the paper's row on its own.
+        """
+        paper = profile_settings("paper", self.dataset)
+        plain, papers = (profile.plain.network.title for profile in (self.profile, paper))
+        runs = self._per_row(rows, paper)
+        return {
+            row: runs[row if row in runs else row.replace(plain, papers)] for row in self._per_row(rows, self.profile)
+        }
 
     def measure(self, runs: Mapping[str, Sequence[Run]]) -> dict[str, list[Record]]:
         """Return the records of every row's runs, one per seed; what is missing is trained and evaluated."""
