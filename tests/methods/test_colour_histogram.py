@@ -65,7 +65,7 @@ def test_nothing_learns_and_the_mirror_image_is_the_same(batch: PairBatch) -> No
     assert method.backbones() == ()
     assert method.players() == {"network": []}
     descriptors = method.embed(batch.low, batch.rates)
-    assert descriptors.shape == (6, 6 * 16 * 4 * 4)
+    assert descriptors.shape == (6, 6 * 8 * 8 * 8)
     torch.testing.assert_close(method.embed(batch.low.flip(3), batch.rates), descriptors)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(method.embed(batch.low, batch.rates), descriptors)
