@@ -154,8 +154,12 @@ def restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -
 
 
 def all_restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-    """Return Table III, and the same for every module of Table IV before the plain network."""
-    rows = restoration_rows(profile, seed=seed, weights=weights)
+    """Return Table III, SR+ID by SGD as both sources have it, and all modules of Table IV before the plain network."""
+    rows, whole = restoration_rows(profile, seed=seed, weights=weights), profile.ps_hrnet
+    sources = replace(whole, pseudo_siamese_weight=0, restoration_optimizer="sgd", identity_gradient=True)
+    for source, scale in {"printed": 0.1, "released": 1.0}.items():
+        method = replace(sources, restoration_learning_rate_scale=scale)
+        rows[f"SR+ID as {source}"] = profile.run(method, seed=seed, weights=weights)
     for module in _modules(profile):
         of_module = module_rows(profile, module, seed=seed, weights=weights)
         rows |= {f"{module.title}: {row}": run for row, run in of_module.items()}
