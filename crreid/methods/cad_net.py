@@ -36,7 +36,6 @@ from crreid.models.common import start_classifier
 from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoder, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoder, ImageDecoderSettings
-from crreid.numerics import at_least_float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +164,7 @@ class CADNet(Method):
             self.decoder = ImageDecoder(settings.decoder, self.encoder.channels) if recovers else None
         with drawn_alone("recovered_encoder"):
             self.recovered_encoder = CrossResolutionEncoder(settings.encoder) if settings.recovery else None
-        length = self.encoder.channels[-1] * (2 if settings.recovery else 1)
+        length = self.encoder.length * (2 if settings.recovery else 1)
         with drawn_alone("classifier"):
             self.classifier = start_classifier(nn.Linear(length, self.labelled_identities))
         make, self.feature_discriminators, self.image_discriminator = settings.discriminators, None, None
@@ -185,10 +184,12 @@ class CADNet(Method):
     def players(self) -> dict[str, list[ParameterGroup]]:
         """Return E, G, F and C first: discriminators then judge what these just made, and E and G run once per step."""
         settings = self.settings
-        learners: list[nn.Module | None] = [self.encoder, self.decoder]
+        learners: list[nn.Module | None] = [self.encoder]
         if settings.classification_weight > 0 or settings.consistency_weight > 0:
             learners.append(self.recovered_encoder)
         groups = [parameter_group(each, settings.learning_rate_scale) for each in learners if each is not None]
+        if self.decoder is not None:  # decay would undo what the small gradients of L_rec say
+            groups.append(parameter_group(self.decoder, settings.learning_rate_scale, weight_decay=0.0))
         if settings.classification_weight > 0:
             groups.append(parameter_group(self.classifier, settings.classifier_learning_rate_scale))
         players = {"generator": groups}
@@ -222,11 +223,12 @@ class CADNet(Method):
         return {"d_i": _total(discriminator_loss(real, fake) for fake in fakes)}
 
     def embed(self, images: Tensor, rates: Tensor) -> Tensor:
-        """Return the averages of f and g in a row, (N, 2 d), whatever the rate; f alone without F."""
+        """Return what f and g tell of a person in a row, (N, 2 d), whatever the rate; f alone without F."""
         features = self.encoder(images)
-        parts = [_pooled(features[-1])]
+        parts = [self.encoder.described(features[-1])]
         if self.recovered_encoder is not None and self.decoder is not None:
-            parts.append(_pooled(self.recovered_encoder(self.decoder(features, images))[-1]))
+            recovered = self.recovered_encoder(self.decoder(features, images))[-1]
+            parts.append(self.recovered_encoder.described(recovered))
         return torch.cat(parts, dim=1)
 
     def restore(self, images: Tensor) -> Tensor | None:
@@ -235,7 +237,7 @@ class CADNet(Method):
 
     def parts(self) -> dict[str, slice]:
         """Return `f` and `g`; none without F."""
-        length = self.encoder.channels[-1]
+        length = self.encoder.length
         return {} if self.recovered_encoder is None else {"f": slice(0, length), "g": slice(length, 2 * length)}
 
     def _encode(self, batch: PairBatch) -> tuple[tuple[Tensor, ...], Tensor | None]:
@@ -250,13 +252,13 @@ class CADNet(Method):
     def _generator_losses(self, batch: PairBatch) -> dict[str, Tensor]:
         settings, terms = self.settings, dict[str, Tensor]()
         features, recovered = self._encode(batch)
-        parts = [_pooled(features[-1])]
+        parts = [self.encoder.described(features[-1])]
         if self.recovered_encoder is not None and (settings.classification_weight or settings.consistency_weight):
             assert recovered is not None
             # real images in one batch with the recovered: compared where batch normalisation treats them alike
             real = [batch.high] if settings.consistency_weight > 0 else []
             encoded = self.recovered_encoder(torch.cat([recovered, *real]))[-1]
-            parts.append(_pooled(encoded[: len(recovered)]))
+            parts.append(self.recovered_encoder.described(encoded[: len(recovered)]))
             if real:
                 *maps, aim = encoded.chunk(3)
                 distance = _total(restoration_loss(each, aim.detach()) for each in maps)  # the same L1, of maps
@@ -291,11 +293,6 @@ class CADNet(Method):
 
 def _total(losses: Iterable[Tensor]) -> Tensor:
     return torch.stack([*losses]).sum()
-
-
-def _pooled(maps: Tensor) -> Tensor:
-    """Average maps: (N, C, h, w) -> (N, C), float32 or wider."""
-    return at_least_float32(maps).mean(dim=(2, 3))
 
 
 def _judged(discriminator: nn.Module, inputs: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ of h x w x d numbers, and has skip connections to the decoder; F, the encoder of
 That both are ImageNet ResNet-50 without shared weights is general knowledge of the paper, not read in it. Here both are
 this class, and f and g are the map of the last stage, a thirty-second of the image. ResNets are timm's.
 
-OSNet (in no source) has no stage at a thirty-second: f and g are its last maps averaged over 2 x 2, so that their
-average over the image is that of the last maps, 128 numbers. What OSNet makes of these by its linear layer is left out.
+OSNet (in no source) has no stage at a thirty-second: f and g are its last maps averaged over 2 x 2, and what they tell
+of a person is what OSNet's linear layer makes of their average over the image, 512 numbers.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool2d
 from crreid.errors import InputError
 from crreid.models.common import check_images
 from crreid.models.osnet import CHANNELS, OSNet
+from crreid.numerics import at_least_float32
 
 REDUCTIONS = (2, 4, 8, 16, 32)
 """How many times smaller than the image the maps are: the stem's, then those of the four residual stages."""
@@ -39,7 +40,7 @@ class CrossResolutionEncoderSettings:
 
 
 class CrossResolutionEncoder(nn.Module):
-    """Images to the maps of five depths, the last one the feature."""
+    """Images to the maps of five depths, the last one the feature; `length` is that of what it tells of a person."""
 
     backbone: Any  # untyped on purpose: timm's modules are
 
@@ -49,8 +50,7 @@ class CrossResolutionEncoder(nn.Module):
         self.channels: tuple[int, ...]
         if settings.backbone == "osnet_x0_25":
             self.backbone = OSNet()
-            self.backbone.fc = nn.Identity()  # nobody reads it
-            self.channels = (*CHANNELS, CHANNELS[-1])
+            self.channels, self.length = (*CHANNELS, CHANNELS[-1]), self.backbone.num_features
             return
         try:
             self.backbone = timm.create_model(settings.backbone, pretrained=False, features_only=True)
@@ -63,6 +63,7 @@ class CrossResolutionEncoder(nn.Module):
             )
             raise InputError(f"backbone {settings.backbone!r} {problem}")
         self.channels = tuple(self.backbone.feature_info.channels())
+        self.length = self.channels[-1]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return five maps, the last one f (or g), of images whose sides are multiples of 32 pixels.
@@ -74,3 +75,8 @@ class CrossResolutionEncoder(nn.Module):
             *maps, last = self.backbone.maps(images)
             return (*maps, avg_pool2d(last, 2))
         return tuple(self.backbone(images))
+
+    def described(self, feature: Tensor) -> Tensor:
+        """Return what the last map (N, d, h, w) tells of a person, (N, length): its average, float32 or wider."""
+        average = at_least_float32(feature).mean(dim=(2, 3))
+        return at_least_float32(self.backbone.fc(average)) if isinstance(self.backbone, OSNet) else average

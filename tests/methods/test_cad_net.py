@@ -156,7 +156,8 @@ def test_without_adversaries_and_f_it_is_reconstruction_and_classification(batch
     schedule = Schedule(learning_rate=0.1, precision="fp32")
     method = build(settings)
     encoder, decoder, classifier = (copy.deepcopy(getattr(method, PARTS[symbol])) for symbol in "EGC")
-    groups = [{"params": module.parameters(), "lr": 0.01} for module in (encoder, decoder)]
+    groups = [{"params": encoder.parameters(), "lr": 0.01}]
+    groups += [{"params": decoder.parameters(), "lr": 0.01, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(
         [*groups, {"params": classifier.parameters(), "lr": 0.1}],
         momentum=schedule.momentum,
