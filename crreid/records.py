@@ -32,7 +32,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "test": ("drawn", "uniform"),
     "protocol": ("multi_shot", "single_shot"),
     "metric": ("rank1", "rank5", "rank10", "rank20", "map_hit", "map_trapezoid"),
-    "measure": ("psnr", "ssim", "lpips"),
+    "measure": ("psnr", "ssim", "l1", "lpips"),
 }
 
 LIMITS = {f"scores {name}": limits for name, limits in {"value": (0, 1), "deviation": (0, 1), "rate": (1, 1e3)}.items()}

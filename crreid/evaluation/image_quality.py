@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from skimage import metrics
 from torch import Tensor, nn
 
-from crreid.data.pairs import denormalise, normalise
+from crreid.data.pairs import STD, denormalise, normalise
 from crreid.data.prepare import PreparedData
 from crreid.data.sources import UInt8Image
 from crreid.errors import InputError
@@ -59,6 +59,13 @@ def structural_similarity(original: UInt8Image, image: UInt8Image) -> float:
     window = {"gaussian_weights": True, "sigma": 1.5, "truncate": 3.5}  # 3.5 deviations: 5 pixels to each side
     rest = {"use_sample_covariance": False, "channel_axis": 2, "data_range": RANGE, "K1": 0.01, "K2": 0.03}
     return float(metrics.structural_similarity(original, image, **window, **rest))  # type: ignore[no-untyped-call]
+
+
+def absolute_error(original: UInt8Image, image: UInt8Image) -> float:
+    """Return the mean absolute difference of two (H, W, 3) uint8 images in the units of L_SR, ImageNet-normalised."""
+    _check(original, image, "(H, W, 3)", least=1)
+    channels = np.abs(original.astype(np.float64) - image).mean(axis=(0, 1)) / RANGE
+    return float((channels / np.array(STD)).mean())
 
 
 class PerceptualDistance:
@@ -133,7 +140,7 @@ def restoration_quality(
     precision: str = "bf16",
     perceptual: PerceptualDistance | None = None,
 ) -> pd.DataFrame:
-    """Measure the queries after restoration, each downsampled from its high-resolution file by every rate.
+    """Measure a query of each identity after restoration, downsampled from its high-resolution file by every rate.
 
     The original is that file at the network's size. On data of native low resolution (CAVIAR) it is no better than the
     recording. Values are means over the images of what each scores by itself.
@@ -144,12 +151,14 @@ def restoration_quality(
 
     Returns:
         Columns rate, measure (`psnr` in decibels, where an image without error counts `IDENTICAL_DECIBELS`, `ssim`,
-        and `lpips` where it is measured), value, input (the same of the unrestored input), images (their number).
+        `l1` as `absolute_error`, and `lpips` where it is measured), value, input (the same of the unrestored input),
+        images (their number).
     """
-    measures = ("psnr", "ssim") if perceptual is None else ("psnr", "ssim", "lpips")
+    measures = ("psnr", "ssim", "l1") if perceptual is None else ("psnr", "ssim", "l1", "lpips")
+    first = data.query.select(~data.query.rows.duplicated("identity"))
     lines: list[tuple[float, str, float, float, int]] = []
     for rate in rates:
-        originals, inputs = (image_batches(data.query.with_rates(each), data.pixels, size) for each in (1, rate))
+        originals, inputs = (image_batches(first.with_rates(each), data.pixels, size) for each in (1, rate))
         before: list[tuple[float, ...]] = []
         after: list[tuple[float, ...]] = []
         for original, low in zip(originals, inputs, strict=True):
@@ -165,9 +174,9 @@ def restoration_quality(
 def _quality(
     originals: UInt8Image, images: UInt8Image, perceptual: PerceptualDistance | None
 ) -> list[tuple[float, ...]]:
-    """Return PSNR, SSIM and perhaps LPIPS of every image of two stacks (N, H, W, 3)."""
+    """Return PSNR, SSIM, L1 and perhaps LPIPS of every image of two stacks (N, H, W, 3)."""
     pairs = list(zip(originals, images, strict=True))
     ratios = [min(peak_signal_to_noise_ratio(*pair), IDENTICAL_DECIBELS) for pair in pairs]
-    columns = [ratios, [structural_similarity(*pair) for pair in pairs]]
+    columns = [ratios, [structural_similarity(*pair) for pair in pairs], [absolute_error(*pair) for pair in pairs]]
     columns += [] if perceptual is None else [perceptual(originals, images)]
     return list(zip(*columns, strict=True))

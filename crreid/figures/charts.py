@@ -30,6 +30,7 @@ LABELS = {
     "map_hit": "mAP (per cent)",
     "map_trapezoid": "mAP, trapezoid (per cent)",
     "psnr": "PSNR (dB)",
+    "l1": "L_SR (lower is better)",
     "ssim": "SSIM",
     "lpips": "LPIPS (lower is better)",
 }

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.special import stdtrit  # quantiles of Student's t
 
 from crreid.errors import InputError
+from crreid.methods.method import UNTOUCHED
 from crreid.records import Record
 from crreid.runs import record_data_note
 
@@ -165,8 +166,27 @@ def compare(
 
 
 def origins(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
-    """Return which network ran and where its weights started: columns network and start, to be joined to a table."""
-    return provenance(records, study).drop_duplicates("row").set_index("row")[["network", "start"]]
+    """Return what ran in each row, to be joined to a table.
+
+    Columns network, start (of its weights), and where a row restores `error of its input's`: L_SR in the last epoch as a
+    share of that of the untouched input, the mean over seeds, marked where nothing is restored.
+    """
+    table = provenance(records, study).drop_duplicates("row").set_index("row")[["network", "start"]]
+    shares = {row: [remaining_error(record) for record in of_row] for row, of_row in records.items()}
+    told = {row: float(np.mean(of_row)) for row, of_row in shares.items() if not np.isnan(of_row).any()}
+    if told:
+        table["error of its input's"] = pd.Series(
+            {row: f"{share:.2f}" + " (restores nothing)" * (share >= 1) for row, share in told.items()}
+        )
+    return table.fillna("-")
+
+
+def remaining_error(record: Record) -> float:
+    """Return the restoration loss of the last epoch as a share of the untouched input's; NaN without a module."""
+    if record.epochs.empty:
+        return math.nan
+    last = {str(name): float(value) for name, value in record.epochs.iloc[-1].items()}
+    return next((last[name] / last[name + UNTOUCHED] for name in last if name + UNTOUCHED in last), math.nan)
 
 
 def provenance(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
