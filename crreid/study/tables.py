@@ -168,8 +168,8 @@ def compare(
 def origins(records: Mapping[str, Sequence[Record]], study: Study) -> pd.DataFrame:
     """Return what ran in each row, to be joined to a table.
 
-    Columns network, start (of its weights), and where a row restores `error of its input's`: L_SR in the last epoch as a
-    share of that of the untouched input, the mean over seeds, marked where nothing is restored.
+    Columns network, start (of its weights), and where rows restore `error of its input's`: L_SR in the last epoch as a
+    share of the untouched input's, the mean over seeds, marked where nothing is restored.
     """
     table = provenance(records, study).drop_duplicates("row").set_index("row")[["network", "start"]]
     shares = {row: [remaining_error(record) for record in of_row] for row, of_row in records.items()}
