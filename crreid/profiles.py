@@ -310,9 +310,7 @@ def _small_cad_net(backbone: str) -> CADNetSettings:
 
 def _small_lrar(network: PooledClassifierSettings | OSNetSettings) -> LRARSettings:
     """Masks that start far apart draw the levels' descriptors apart, and few steps do not bring them together again."""
-    return LRARSettings(
-        network=network, masks=ResolutionMaskSettings(initial_deviation=0.1), mask_learning_rate_scale=30.0
-    )
+    return LRARSettings(network=network, masks=ResolutionMaskSettings(initial_deviation=0.1))
 
 
 def _small_modules() -> RestorationModules:
