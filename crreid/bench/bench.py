@@ -187,7 +187,8 @@ def _arithmetic(job: _Job) -> list[dict[str, Any]]:
 
     On a GPU float32 matrices are multiplied in TF32, as cuDNN convolves them by default.
     """
-    device, side, rows = torch.device(job.device), 8192 if job.device == "cuda" else 2048, list[dict[str, Any]]()
+    device, rows = torch.device(job.device), list[dict[str, Any]]()
+    side = 8192 if job.device == "cuda" else 256 if job.size == "smoke" else 2048
     torch.set_float32_matmul_precision("high" if job.device == "cuda" else "highest")
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         left, right = (torch.randn(side, side).to(device, dtype) for _ in range(2))

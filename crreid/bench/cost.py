@@ -137,7 +137,7 @@ def seconds_of(action: Callable[[], object], device: torch.device) -> float:
 
 def untrained(run: Run, identities: int) -> Method:
     """Return a run's method with fresh weights for the training identities, its teacher as untrained as itself."""
-    teacher = None if run.teacher is None else run.teacher.method.build(identities)
+    teacher = None if run.teacher is None else untrained(run.teacher, identities)
     return run.method.build(identities, teacher)
 
 
