@@ -144,7 +144,7 @@ def with_lpips(file: Path) -> Run:
 def test_lpips_is_measured_by_the_weights_that_the_test_names(tmp_path: Path, pixels: Path, alexnet: Path) -> None:
     record = measure(with_lpips(alexnet), open_workspace(tmp_path, pixels, weights_files=named(alexnet)))
     found = record.restoration
-    assert found["measure"].tolist() == ["psnr", "ssim", "lpips"]
+    assert found["measure"].tolist() == ["psnr", "ssim", "l1", "lpips"]
     assert found["value"].tolist() == found["input"].tolist()  # a teacher restores nothing
     assert (found["value"] > 0).all()
     assert record.settings["evaluation"]["perceptual_weights"] == f"file {digest_of_file(alexnet)}"
