@@ -1,6 +1,7 @@
 """Small tables with random pixels, which any part can be tested on."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # train and decode in this process: another one imports torch for seconds
 
 
 @dataclass(frozen=True)

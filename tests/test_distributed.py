@@ -1,6 +1,5 @@
 """Several processes on one CPU: the same training as one process, written down once."""
 
-import copy
 import json
 import math
 import multiprocessing
@@ -21,8 +20,7 @@ import tiny
 import torch
 from filelock import FileLock
 from oracles import equal, triplet_by_loops
-from timm.layers import BatchNormAct2d
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from crreid import runs
 from crreid.bench.cost import random_batch
@@ -30,7 +28,6 @@ from crreid.data.pairs import PairBatch
 from crreid.distributed import (
     Processes,
     averaged,
-    distributed_losses,
     gathered,
     of_first,
     process_group,
@@ -41,6 +38,7 @@ from crreid.losses.triplet import batch_hard_triplet
 from crreid.methods.cad_net import CADNetSettings
 from crreid.methods.lrar import LRARSettings
 from crreid.methods.method import Method
+from crreid.methods.ps_hrnet import HRNetReIDHighSettings
 from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
@@ -107,7 +105,7 @@ def assert_close(name: str, found: Tensor, expected: Tensor, **tolerances: float
     torch.testing.assert_close(found, expected, msg=lambda text: f"{name}: {text}", **tolerances)
 
 
-# what is gathered, and the statistics of batch normalisation
+# what is gathered
 
 
 def triplet_of(embeddings: Tensor, identities: Tensor, margin: float) -> tuple[float, Tensor]:
@@ -134,69 +132,23 @@ def test_triplet_is_that_of_the_whole_batch(count: int, margin: float) -> None:
     torch.testing.assert_close(found, whole.grad, rtol=1e-12, atol=1e-15)
 
 
-def normalised_by(layer: nn.Module, inputs: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Outputs and gradients of this process's share; statistics, and gradients of parameters averaged."""
-
-    class Weighted(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = layer
-
-        def losses(self, batch: tuple[Tensor, Tensor], player: str) -> dict[str, Tensor]:
-            self.outputs = self.layer(batch[0])
-            return {"loss": (self.outputs * batch[1]).mean()}
-
-    with process_group("cpu"):
-        method = Weighted().train()
-        losses = distributed_losses(method, [*method.parameters()])
-        mine = own(inputs).clone().requires_grad_()
-        losses((mine, own(weights)), "player")["loss"].backward()
-        found = {name: parameter.grad for name, parameter in method.named_parameters()} | method.state_dict()
-        method.eval()
-        return found | {"outputs": method.outputs.detach(), "inputs": mine.grad, "eval": method.layer(own(inputs))}
-
-
-@pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.BatchNorm2d(3), BatchNormAct2d(3)])
-def test_batch_normalisation_takes_the_statistics_of_the_whole_batch(layer: nn.Module) -> None:
-    torch.manual_seed(0)
-    layer = layer.double()
-    for parameter in layer.parameters():
-        nn.init.normal_(parameter)
-    shape = (8, 3) if isinstance(layer, nn.BatchNorm1d) else (8, 3, 4, 2)
-    inputs, weights = torch.randn(2, *shape, dtype=torch.float64)
-    inputs[4:] = 5 + 3 * inputs[4:]  # the shares differ
-    expected = normalised_by(copy.deepcopy(layer), inputs, weights)
-    shares = together(2, normalised_by, layer, inputs, weights)
-    for name, whole in expected.items():
-        if name in ("outputs", "eval"):
-            found = torch.cat([share[name] for share in shares])
-        elif name == "inputs":
-            found = torch.cat([share[name] for share in shares]) / 2  # of the mean over processes
-        else:
-            found = shares[0][name]
-            assert torch.equal(found, shares[1][name]), name
-        assert_close(name, found, whole, rtol=1e-10, atol=1e-12)
-
-
 # one step of every kind of method
 
 
 SMOKE = profile_settings("smoke", "mlr-synthetic")
 ROWS = loss_ablation_rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS)
-FULL = ROWS["SR+ID+PS"]
-NO_DROPOUT = replace(SMOKE.network, dropout=0.0)
-SHORT = replace(FULL.schedule, epochs=1, identities_per_batch=4)
-TEACHER = replace(FULL.teacher, method=replace(FULL.teacher.method, network=NO_DROPOUT), schedule=SHORT)
+SHORT = replace(SMOKE.plain_schedule, epochs=1, identities_per_batch=4)
+TEACHER = replace(ROWS["small ResNet-18: HR only"], schedule=SHORT)
 STUDENT = replace(
-    FULL,
-    method=replace(FULL.method, network=NO_DROPOUT),
+    ROWS["small ResNet-18: ID+PS"],
     schedule=SHORT,
     teacher=TEACHER,
-    evaluation=replace(FULL.evaluation, draws=1, query_rates=(1,)),
+    evaluation=replace(SMOKE.evaluation, draws=1, query_rates=(1,)),
 )
+NO_DROPOUT = replace(SMOKE.ps_hrnet.network, dropout=0.0)
 RESNET = PooledClassifierSettings(backbone="test_resnet", feature_length=16, dropout=0.0)
 METHODS: dict[str, Any] = {
-    "PS-HRNet": STUDENT.method,
+    "PS-HRNet": replace(SMOKE.ps_hrnet, network=NO_DROPOUT),
     "CAD-Net": CADNetSettings(
         encoder=CrossResolutionEncoderSettings(backbone="test_resnet"),
         decoder=ImageDecoderSettings(width=2),
@@ -207,18 +159,18 @@ METHODS: dict[str, Any] = {
 }
 
 
-def steps_of(name: str, size: tuple[int, int]) -> list[dict[str, Any]]:
+def steps_of(name: str) -> list[dict[str, Any]]:
     """Losses, gradients and statistics of two steps; of the whole batch in a process that trains alone."""
     with process_group("cpu"):
         torch.manual_seed(0)
-        teacher = TEACHER.method.build(4) if name == "PS-HRNet" else None
+        teacher = HRNetReIDHighSettings(network=NO_DROPOUT).build(4) if name == "PS-HRNet" else None
         method = METHODS[name].build(4, teacher).double().train()
         method.start_epoch(0, 4)  # LRAR freezes most of its masks
         step = TrainingStep(method, Schedule(precision="fp32"), CPU)
         found = []
         step.set_learning_rate(1e-3)
         for epoch in (0, 3):
-            whole = vars(random_batch(4, 2, size, CPU)) | {"rates": torch.tensor([2.0, 3, 4, 1, 2, 4, 3, 1])}
+            whole = vars(random_batch(4, 2, (32, 32), CPU)) | {"rates": torch.tensor([2.0, 3, 4, 1, 2, 4, 3, 1])}
             doubles = {key: own(value.double() if key in ("high", "low") else value) for key, value in whole.items()}
             method.start_epoch(epoch, 4)
             step.start_epoch()
@@ -230,8 +182,7 @@ def steps_of(name: str, size: tuple[int, int]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_gradients_are_those_of_one_process_on_the_whole_batch(name: str) -> None:
-    size = SMOKE.size if name == "PS-HRNet" else (32, 32)
-    expected, shares = steps_of(name, size), together(2, steps_of, name, size)
+    expected, shares = steps_of(name), together(2, steps_of, name)
     for share in shares:
         for found, wanted in zip(share, expected, strict=True):
             assert found.keys() == wanted.keys()
@@ -405,7 +356,8 @@ def test_without_torchrun_there_is_no_group(monkeypatch: pytest.MonkeyPatch) -> 
 
 def torchrun(count: int, results: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    arguments = ["-m", "crreid", "run", "table2_loss_ablation", "--rows", "SR+ID+PS", "--profile", "smoke"]
+    row = ("table2_loss_ablation", "--rows", "small ResNet-18: ID+PS", "--profile", "smoke")
+    arguments = ["-m", "crreid", "run", *row]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CRREID_DEVICE": "cpu", "CRREID_RESULTS": str(results)}
     return subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, timeout=400)
 

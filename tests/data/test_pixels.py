@@ -16,6 +16,11 @@ from crreid.data.table import ImageTable
 from crreid.errors import InputError
 
 
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+
+
 @pytest.fixture
 def files(tmp_path):
     """600 small images in a folder, and their table."""
@@ -94,11 +99,11 @@ def decode(name):
 @pytest.mark.parametrize(
     "body",
     [
-        "import loky; assert list(loky.ProcessPoolExecutor(2).map(decode, ['one', 'one'])) == [600, 600]",
-        "if __name__ == '__main__':\n  multiprocessing.get_context('spawn').Pool(1).map(decode, ['daemon'])",
+        "import loky; assert list(loky.ProcessPoolExecutor(2).map(decode, ['one', 'one'])) == [600, 600]\n"
         "multiprocessing.set_start_method('forkserver'); assert decode('here') == 600",
+        "if __name__ == '__main__':\n  multiprocessing.get_context('spawn').Pool(1).map(decode, ['daemon'])",
     ],
-    ids=["worker of loky", "daemonic worker", "forkserver and no main guard"],
+    ids=["worker of loky, then forkserver and no main guard", "daemonic worker"],
 )
 def test_many_images_are_decoded_wherever_a_program_asks(files, tmp_path, body):
     assert len(files) > pixels.FEW_IMAGES

@@ -116,13 +116,3 @@ def test_descriptors(title: str, batch: PairBatch) -> None:
     distances = method.distances(descriptors[:2], descriptors, batch.rates[:2])
     assert distances.shape == (2, 6)
     assert distances.argmin(dim=1).tolist() == [0, 1]
-
-
-def test_the_restoration_may_learn_at_a_rate_of_its_own() -> None:
-    method = build(replace(FULL, restoration_learning_rate_scale=0.1))
-    optimizer = torch.optim.SGD(method.players()["network"], lr=0.0)
-    scales = {id(p): group["learning_rate_scale"] for group in optimizer.param_groups for p in group["params"]}
-    assert {scales[id(p)] for p in method.restoration.parameters()} == {0.1}
-    assert {scales[id(p)] for p in method.network.parameters()} == {1.0}
-    default = build().players()["network"]
-    assert [group["learning_rate_scale"] for group in default] == [1.0, 1.0]

@@ -67,13 +67,6 @@ def test_the_cross_entropies_of_stripes_are_added_and_no_triplet_is_asked_for(ba
     torch.testing.assert_close(losses["ce"], 1.15 * sum(each))
 
 
-def test_the_identity_losses_reach_the_restoration_module(batch: PairBatch) -> None:
-    """Joint training: without L_SR the module still learns, from the classifier."""
-    method = build(replace(JOINT, restoration_weight=0.0))
-    torch.stack(list(method.losses(batch, "network").values())).sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.restoration.parameters())
-
-
 def test_the_module_learns_at_its_own_rate() -> None:
     groups = build(replace(JOINT, restoration_learning_rate_scale=0.1)).players()["network"]
     assert [group["learning_rate_scale"] for group in groups] == [1.0, 0.1]

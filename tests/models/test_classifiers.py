@@ -54,17 +54,6 @@ def test_options_make_another_network_of_the_backbone(settings: ClassifierSettin
     assert hrnet.title == "small HRNet-W16-C"
 
 
-@SMALL
-def test_descriptors_are_float32_under_autocast_and_do_not_depend_on_the_batch(settings: ClassifierSettings) -> None:
-    torch.manual_seed(0)
-    network, images = settings.build(5).eval(), torch.randn(3, 3, 64, 32)
-    with torch.inference_mode():
-        together, alone = network.embed(images), network.embed(images[:1])
-        torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-5)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert network.embed(images).dtype == torch.float32
-
-
 def test_pcb_keeps_the_last_stage_at_a_sixteenth_and_cuts_it_into_stripes() -> None:
     torch.manual_seed(0)
     network = PCB(STRIPES, 5).eval()

@@ -26,7 +26,8 @@ from crreid.study import measure as module
 from crreid.study.measure import Durations, measure_all
 
 ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
-STUDENT, TEACHER = ROWS["SR+ID+PS"], ROWS["HRNet-ReID-H alone"]
+TEACHER, STUDENT = ROWS["small ResNet-18: HR only"], ROWS["small ResNet-18: ID+PS"]
+OTHER = ROWS["SR+ID+PS"]  # another method
 SHORT = replace(TEACHER, schedule=replace(TEACHER.schedule, epochs=1, identities_per_batch=4))
 
 
@@ -129,17 +130,17 @@ def test_durations_are_those_of_the_most_similar_record(workspace, record_of):
     for seed, seconds, epochs in ((0, 60.0, 2), (1, 90.0, 3)):
         run = replace(TEACHER, seed=seed, schedule=replace(TEACHER.schedule, epochs=epochs))
         record_of(run, seconds=seconds, workspace=workspace)
-    record_of(STUDENT, seconds=200.0, workspace=workspace, device="another machine")
+    record_of(OTHER, seconds=200.0, workspace=workspace, device="another machine")
     (workspace.results_dir / "records" / f"{'0' * 16}.json").write_text("damaged")
     durations = Durations(workspace)
     longer = replace(TEACHER, seed=9, schedule=replace(TEACHER.schedule, epochs=4))
     assert durations.seconds(longer) == 10 + 4 * 30
-    assert durations.seconds(STUDENT) is None
+    assert durations.seconds(OTHER) is None
     assert durations.seconds(replace(TEACHER, size=(128, 64))) is None
     assert durations.recorded(replace(TEACHER, seed=0).digest) == 70
-    assert durations.recorded(STUDENT.digest) is None
+    assert durations.recorded(OTHER.digest) is None
     assert durations.total([longer, longer], 2) == 130
-    assert durations.total([longer, STUDENT], 2) is None
+    assert durations.total([longer, OTHER], 2) is None
     workspace.training_file(longer).parent.mkdir(parents=True)
     workspace.training_file(longer).write_text("{}")
     assert durations.seconds(longer) == 10  # its weights are here
@@ -157,25 +158,6 @@ def test_a_cpu_trains_as_many_as_it_has_cores_for_and_a_gpu_one(workspace, two_c
     assert module._places(workspace) == 1
 
 
-def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_cores):
-    both, alone = workspace_in(tmp_path / "both"), workspace_in(tmp_path / "alone")
-    work = measure_all([TEACHER, STUDENT, SHORT, STUDENT], both)
-    assert set(work.records) == {run.digest for run in (TEACHER, STUDENT, SHORT)}
-    assert len(work.measured) == 3
-    for run in (TEACHER, STUDENT, SHORT):
-        expected = measure(run, alone)
-        record = work.records[run.digest]
-        assert record.scores.equals(expected.scores)
-        assert record.epochs.equals(expected.epochs)
-        assert record.provenance["training"][0]["threads"] == 1
-        assert digest_of_file(both.weights_file(run)) == digest_of_file(alone.weights_file(run))
-    again = measure_all([TEACHER, SHORT], both)
-    assert again.measured == []
-    assert {digest: record.plain() for digest, record in again.records.items()} == {
-        run.digest: find_record(run, both).plain() for run in (TEACHER, SHORT)
-    }
-
-
 @dataclass(frozen=True)
 class Own:
     """Settings such as a user writes into a notebook: other processes cannot import them."""
@@ -187,23 +169,42 @@ class Own:
         raise InputError(f"{self.name} has no networks for {identities} identities")
 
 
-def test_workers_find_a_cold_cache_decoded_and_know_the_classes_of_a_notebook(tmp_path, two_cores, monkeypatch):
+def test_side_by_side_trains_what_one_after_the_other_would(tmp_path, two_cores, monkeypatch):
+    """Workers find a cold cache decoded, and know the classes of a notebook."""
     monkeypatch.setattr(Own, "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], "Own", Own, raising=False)
     generator, root = np.random.default_rng(0), tmp_path / "images"
-    rows = [("train", f"t{identity}", number) for identity in range(6) for number in range(4)]
-    rows += [("query", "p0", 0), ("query", "p1", 0)] + [("gallery", f"p{number % 2}", number) for number in range(500)]
-    for role, identity, number in rows:
+    images = [("train", f"t{identity}", number) for identity in range(6) for number in range(4)]
+    images += [("query", "p0", 0), ("query", "p1", 0)]
+    images += [("gallery", f"p{number % 2}", number) for number in range(pixels.FEW_IMAGES)]
+    for role, identity, number in images:
         file = root / role / identity / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (16, 8, 3), dtype=np.uint8)).save(file)
-    run = replace(SHORT, data=DataSettings(dataset="own", version="noise"), size=(32, 32))
-    own = replace(run, method=Own("mine"))
-    work = measure_all([own, run, replace(run, seed=1)], workspace_in(tmp_path, data_root=root))
-    assert len(rows) > pixels.FEW_IMAGES
-    assert [record.scores["queries"].max() for record in work.records.values()] == [2, 2]
+    changes = {"data": DataSettings(dataset="own", version="noise"), "size": (32, 16)}
+    teacher, short = (replace(run, **changes) for run in (TEACHER, SHORT))
+    student = replace(STUDENT, **changes, teacher=teacher)
+    own = replace(short, method=Own("mine"))
+
+    both, alone = (workspace_in(tmp_path / name, data_root=root) for name in ("both", "alone"))
+    work = measure_all([own, teacher, student, short, student], both)
     assert str(work.failed[own.digest]) == "mine has no networks for 6 identities"
+    assert set(work.records) == {run.digest for run in (teacher, student, short)}
+    assert len(work.measured) == 3
     assert torch.get_num_threads() == 2
+    for run in (teacher, student, short):
+        expected = measure(run, alone)
+        record = work.records[run.digest]
+        assert record.scores.equals(expected.scores)
+        assert record.scores["queries"].max() == 2
+        assert record.epochs.equals(expected.epochs)
+        assert record.provenance["training"][0]["threads"] == 1
+        assert digest_of_file(both.weights_file(run)) == digest_of_file(alone.weights_file(run))
+    again = measure_all([teacher, short], both)
+    assert again.measured == []
+    assert {digest: record.plain() for digest, record in again.records.items()} == {
+        run.digest: find_record(run, both).plain() for run in (teacher, short)
+    }
 
 
 def test_a_run_that_is_trained_elsewhere_is_not_waited_for(workspace):

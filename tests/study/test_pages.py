@@ -128,13 +128,6 @@ def test_records_are_folded_away(results):
     assert [tag for tag, _ in page.tags].count("table") == 2
 
 
-def test_pages_are_the_same_when_written_again(results):
-    write_pages(results)
-    before = {file: file.read_bytes() for file in results.rglob("*") if file.is_file()}
-    write_pages(results)
-    assert {file: file.read_bytes() for file in results.rglob("*") if file.is_file()} == before
-
-
 @pytest.mark.parametrize(
     ("file", "content"),
     [

@@ -14,6 +14,7 @@ from crreid.rows import ITEMS
 from crreid.study import runner
 from crreid.study.runner import listing, named_runs, run_study, studies, time_left
 
+NETWORK = "small ResNet-18: HR only"
 PARAMETERS = 'profile = "smoke"\nrows = []\nseeds = []\n'
 OPEN = """
 from crreid.rows import loss_ablation_rows, pooling_rows
@@ -60,14 +61,16 @@ def content(folder):
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and "runs" not in file.parts}
 
 
-def test_a_study_measures_publishes_and_changes_nothing_when_run_again(results, write, capsys, monkeypatch):
+def test_a_study_measures_publishes_and_changes_nothing_when_run_again(results, write, capsys, monkeypatch, pixels):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (results / "runs").mkdir(parents=True)
+    (results / "runs" / "pixels").symlink_to(pixels)
     write("table2_loss_ablation", USUAL)
     write(
         "table5_pooling", "import os\nprint(os.listdir(), os.environ['OMP_NUM_THREADS'])\nraise RuntimeError('narrow')"
     )
     names = ["table2_loss_ablation", "table5_pooling"]
-    opened = studies(names, ["HRNet-ReID-H alone", "AAP"], profile="smoke")
+    opened = studies(names, [NETWORK, "AAP"], profile="smoke")
     work, problems, left_out = run_study(opened, {"profile": "smoke"}, jobs=2)
     assert len(work.measured) == 2
     assert left_out == []
@@ -85,13 +88,13 @@ def test_a_study_measures_publishes_and_changes_nothing_when_run_again(results, 
     assert "results/smoke/mlr-synthetic" in text
     assert "image/png" not in text
     page = (results / "index.html").read_text()
-    assert all(word in page for word in ("Table II: the losses", "A curve", "It <em>works</em>.", "HRNet-ReID-H alone"))
+    assert all(word in page for word in ("Table II: the losses", "A curve", "It <em>works</em>.", NETWORK))
     output = capsys.readouterr().out
     assert "runs to come" in output
     assert "2 of 2 notebooks" in output
 
     before = content(results)
-    one = studies(names[:1], ["HRNet-ReID-H alone"], profile="smoke")
+    one = studies(names[:1], [NETWORK], profile="smoke")
     work, problems, _ = run_study(one, {"profile": "smoke"})
     assert problems == {"table2_loss_ablation": ""}
     assert work.measured == []

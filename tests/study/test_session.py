@@ -13,6 +13,7 @@ from crreid.study.session import open_study
 
 ITEM = "table2_loss_ablation"
 ROWS = ["HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS"]
+ROWS += [f"small ResNet-18: {step}" for step in ("HR only", "ID", "ID+PS", "SR+ID", "SR+ID+PS")]
 
 
 @pytest.fixture(autouse=True)
@@ -26,27 +27,25 @@ def opened(**parameters):
     return open_study(ITEM, profile="smoke", **parameters)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [((), (0,)), ([0, 2], (0, 2)), ("[0, 1]", (0, 1)), ("3", (3,)), (3, (3,)), ("[]", (0,)), ("(4, 5)", (4, 5))],
-)
-def test_seeds_are_read_by_their_type(given, expected):
-    assert opened(seeds=given).seeds == expected
+READ = {
+    "seeds": [
+        ((), (0,)),
+        ([0, 2], (0, 2)),
+        ("[0, 1]", (0, 1)),
+        ("3", (3,)),
+        (3, (3,)),
+        ("[]", (0,)),
+        ("(4, 5)", (4, 5)),
+    ],
+    "force": [("false", False), ("False", False), ("true", True), (True, True), (False, False)],
+    "rows": [("", ()), ("SR+ID", ("SR+ID",)), ('["ID", "SR+ID"]', ("ID", "SR+ID")), (("ID",), ("ID",))],
+}
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"), [("false", False), ("False", False), ("true", True), (True, True), (False, False)]
-)
-def test_force_is_read_by_its_type(given, expected):
-    assert opened(force=given).force is expected
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [("", ()), ("SR+ID", ("SR+ID",)), ('["ID", "SR+ID"]', ("ID", "SR+ID")), (("ID",), ("ID",))],
-)
-def test_rows_are_read_by_their_type(given, expected):
-    assert opened(rows=given).rows == expected
+@pytest.mark.parametrize("name", READ)
+def test_parameters_are_read_by_their_type(name):
+    for given, expected in READ[name]:
+        assert getattr(opened(**{name: given}), name) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from crreid.bench.cost import random_batch
+from crreid.bench.cost import random_batch, untrained
 from crreid.data.pairs import PairBatch
 from crreid.methods.method import Method, ParameterGroup, parameter_group
 from crreid.models.weights import RANDOM_WEIGHTS
@@ -22,18 +22,11 @@ DISTINCT = {(type(run.method), run.teacher is None): run for run in RUNS if run.
 CPU, META = torch.device("cpu"), torch.device("meta")
 
 
-def built(run: Run) -> Method:
-    """The run's method with fresh weights, its teacher no more trained than itself."""
-    torch.manual_seed(0)
-    teacher = None if run.teacher is None else run.teacher.method.build(6)
-    return run.method.build(6, teacher)
-
-
 @pytest.mark.parametrize("run", DISTINCT, ids=lambda run: run.method.title)
 def test_no_step_asks_the_device_for_a_value(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors on the device `meta` have no values: whatever would make a processor wait for a GPU fails on them."""
     monkeypatch.setattr(torch, "autocast", lambda *arguments, **options: contextlib.nullcontext())  # unknown to it
-    method = built(run).to(META)
+    method = untrained(run, 6).to(META)
     step = TrainingStep(method.train(), run.schedule, META)
     for epoch in range(2):
         method.start_epoch(epoch, 2)
