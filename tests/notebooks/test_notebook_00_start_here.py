@@ -49,5 +49,13 @@ def test_the_table_holds_the_numbers_of_the_records(shown):
     for row, (record,) in shown["records"].items():
         assert shown["table"].loc[row, "rank-1"] == f"{record.score('rank1'):.1f}"
         assert shown["table"].loc[row, "rank-1, drawn rate 4"] == f"{record.score('rank1', rate=4):.1f}"
-    scores = [record.score("rank1") for (record,) in shown["records"].values()]
-    assert shown["comparison"]["difference"].item() == pytest.approx(scores[1] - scores[0], abs=1e-3)
+
+
+def test_remedies_are_compared_on_one_network(shown):
+    scores = {row: record.score("rank1") for row, (record,) in shown["records"].items()}
+    high, low, whole, teacher, ps_hrnet = scores
+    comparison = shown["comparison"]
+    pairs = [(low, high), (whole, low), (ps_hrnet, teacher)]
+    assert list(zip(comparison["A"], comparison["B"], strict=True)) == pairs
+    expected = [scores[one] - scores[other] for one, other in pairs]
+    assert comparison["difference"].tolist() == pytest.approx(expected, abs=1e-3)

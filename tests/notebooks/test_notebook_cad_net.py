@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-ROWS = ["CAD-Net", "CAD-Net without D_F", "CAD-Net, f alone", "CAD-Net, g alone", "PS-HRNet"]  # others: tests/methods
+PLAIN = "small ResNet-18: ID"  # the plain network of `smoke`
+ROWS = ["CAD-Net", "CAD-Net without D_F", "CAD-Net, f alone", "CAD-Net, g alone", PLAIN]  # others: tests/methods
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,14 @@ def test_the_probe_sees_every_image_at_every_rate(cad_net):
     assert cell == f"{folds['accuracy'].mean():.1f} ± {folds['accuracy'].std(ddof=1):.1f}"
 
 
+def test_systems_are_compared_with_the_plain_network(cad_net):
+    drawn = cad_net["lines"].query("queries == 'as drawn'")
+    of_plain, whole = ROWS[:4], "CAD-Net"
+    expected = [(row, PLAIN) for row in of_plain] + [(whole, row) for row in ROWS[1:4]] + [(ROWS[3], ROWS[2])]
+    assert list(zip(drawn["A"], drawn["B"], strict=True)) == expected
+
+
 def test_rows_without_cad_net_still_give_tables(notebook):
-    other = notebook("cad_net", rows=["PS-HRNet"])
+    other = notebook("cad_net", rows=[PLAIN])
     assert other["networks"] == {}
-    assert list(saved(other["study"], "cad_net_parts").index) == ["PS-HRNet"]
+    assert list(saved(other["study"], "cad_net_parts").index) == [PLAIN]

@@ -2,7 +2,8 @@
 
 import pytest
 
-ROWS = ["ResNet-50", "PS-HRNet"]
+PLAIN = "small ResNet-18"  # the plain network of `smoke`
+ROWS = [PLAIN, f"{PLAIN}: SR+ID+PS", "HRNet-ReID", "PS-HRNet"]
 
 
 @pytest.fixture(scope="module")
@@ -12,6 +13,8 @@ def variables(notebook):
 
 def test_counts_at_the_papers_size(variables):
     full = variables["full"]
+    assert list(full.index) == [row.replace(PLAIN, "ResNet-50") for row in ROWS]
+    assert full.loc["ResNet-50: SR+ID+PS", "network counted"] == "VDSR-CA + resnet50"
     assert full.loc["ResNet-50", "multiply-adds per image (10^9)"] == pytest.approx(2.67, abs=0.005)
     # HRNet-ReID's 34.4 million with its 751-way classifiers, twice (teacher), and VDSR-CA's
     assert full.loc["PS-HRNet", "parameters, training (10^6)"] == pytest.approx(2 * 34.414383 + 0.677448, abs=1e-6)
@@ -31,9 +34,11 @@ def test_speed_is_the_records(variables):
     assert minutes * 60 * speed == pytest.approx(71 * 539 * 24)
 
 
-def test_differences_are_from_ps_hrnet(variables):
-    (line,) = variables["lines"].to_dict("records")
-    values = [variables["records"][row][0].score("rank1") for row in ROWS]
-    assert line["difference"] == pytest.approx(values[0] - values[1], abs=1e-3)
-    work = variables["work"]
-    assert line["multiply-adds, A : B"] == pytest.approx(work["ResNet-50"] / work["PS-HRNet"])
+def test_differences_are_from_the_plain_baseline(variables):
+    lines, work = variables["lines"].set_index(["A", "B"]), variables["work"]
+    scores = {row: record.score("rank1") for row, (record,) in variables["records"].items()}
+    assert set(lines.index) == {(ROWS[1], PLAIN), ("PS-HRNet", "HRNet-ReID")}
+    for one, other in lines.index:
+        line = lines.loc[(one, other)]
+        assert line["difference"] == pytest.approx(scores[one] - scores[other], abs=1e-3)
+        assert line["multiply-adds, A : B"] == pytest.approx(work[one] / work[other])

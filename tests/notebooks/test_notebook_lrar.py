@@ -33,6 +33,8 @@ def test_steps_are_compared_with_the_row_before(lrar):
         ("+ masks", "+ varying length"),
         ("+ verification", "+ masks"),
         ("+ progressive = LRAR", "+ verification"),
+        ("+ masks", "Baseline"),
+        ("+ verification", "Baseline"),
         ("+ progressive = LRAR", "Baseline"),
     ]
     for line in drawn.itertuples():
