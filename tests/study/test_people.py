@@ -1,6 +1,5 @@
 """Which persons and queries are shown, and what stands beside them, against rankings made by hand."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,9 +31,9 @@ class Colours(Method):
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory) -> TrainedRun:
+def result(pixels) -> TrainedRun:
     profile = profile_settings("smoke", "mlr-synthetic")
-    data = prepare(profile.data, None, Path(tmp_path_factory.mktemp("pixels")))
+    data = prepare(profile.data, None, pixels)
     settings = {"size": profile.size, "evaluation": profile.evaluation, "schedule": profile.schedule}
     run = SimpleNamespace(**settings)
     device = torch.device("cpu")
