@@ -31,7 +31,7 @@ from crreid.models.rcan import RCANSettings
 from crreid.models.resolution_masks import ResolutionMaskSettings
 from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSRSettings
-from crreid.models.weights import StartingWeights
+from crreid.models.weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.runs import Run
 from crreid.training.schedule import Schedule
 
@@ -69,6 +69,8 @@ class Profile:
 
     name: str  # one of PROFILE_NAMES
     data: DataSettings
+    seed: int = 0
+    weights: StartingWeights = RANDOM_WEIGHTS
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     size: tuple[int, int] = (256, 128)  # (height, width) of the networks' input
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -89,21 +91,16 @@ class Profile:
     cad_net: CADNetSettings = field(default_factory=lambda: CADNetSettings(**_CAD_NET_OF_THE_PAPER))
     lrar: LRARSettings = field(default_factory=LRARSettings)
 
-    def run(
-        self,
-        method: MethodSettings,
-        *,
-        seed: int,
-        weights: StartingWeights,
-        teacher: Run | None = None,
-        **changes: Any,
-    ) -> Run:
-        """Return a run of this profile, but for `changes` of its fields; its backbone starts as `weights` say for it.
+    def run(self, method: MethodSettings, *, teacher: Run | None = None, **changes: Any) -> Run:
+        """Return a run of this profile, but for `changes` of its fields; its backbone starts as the weights say for it.
 
         Restored images are measured where the method restores.
         """
         if getattr(method, "restoration", None) is not None or isinstance(method, CADNetSettings):
-            tests: dict[str, Any] = {"restoration_rates": RESTORATION_RATES, "perceptual_weights": weights.perceptual}
+            tests: dict[str, Any] = {
+                "restoration_rates": RESTORATION_RATES,
+                "perceptual_weights": self.weights.perceptual,
+            }
             changes = {"evaluation": replace(self.evaluation, **tests), **changes}
         run = Run(
             data=self.data,
@@ -112,9 +109,9 @@ class Profile:
             evaluation=self.evaluation,
             size=self.size,
             augmentation=self.augmentation,
-            weights=weights.of(method.backbone_name),
+            weights=self.weights.of(method.backbone_name),
             teacher=teacher,
-            seed=seed,
+            seed=self.seed,
         )
         return replace(run, **changes)
 

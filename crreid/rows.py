@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -17,14 +17,13 @@ from crreid.methods.colour_histogram import ColourHistogramSettings
 from crreid.methods.method import MethodSettings
 from crreid.methods.ps_hrnet import HRNetReIDHighSettings, PSHRNetSettings
 from crreid.methods.restore_and_identify import RestoreAndIdentifySettings
-from crreid.methods.restoring import RestoringSettings
 from crreid.methods.solo_restoration import SoloRestorationSettings
 from crreid.models.common import ClassifierSettings, InterpolationSettings, RestorationSettings
 from crreid.models.pcb import PCBSettings
-from crreid.models.weights import RANDOM_WEIGHTS, StartingWeights
 from crreid.profiles import Profile, profile_settings
 from crreid.runs import Run
 from crreid.settings import described, leaves, with_value
+from crreid.training.schedule import Schedule
 
 RESTORATION_LEARNING_RATE_SCALES = {"SRCNN": 0.01, "RCAN": 0.1}
 """Without a skip around it, or deep and without normalisation, these diverge by SGD at the learning rate that suits the
@@ -38,31 +37,26 @@ UNSEEN_RATES = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
 """Rates at which all systems are compared; training saw 2, 3 and 4."""
 
 
-class Rows(Protocol):
-    """A table's rows for one seed: the run behind each name, in the table's order."""
-
-    def __call__(self, profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
-        """Return the runs by the rows' names."""
+Rows = Callable[[Profile], dict[str, Run]]
+"""A table's rows for one seed, the profile's: the run behind each name, in the table's order."""
 
 
-def state_of_the_art_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def state_of_the_art_rows(profile: Profile) -> dict[str, Run]:
     """Return Table I: a yardstick without training, conventional networks, the other systems, PS-HRNet's steps."""
-    histograms = profile.run(
-        ColourHistogramSettings(), seed=seed, weights=weights, schedule=replace(profile.schedule, epochs=0)
-    )
-    return {"HSV histograms": histograms} | trained_rows(profile, seed=seed, weights=weights)
+    histograms = profile.run(ColourHistogramSettings(), schedule=replace(profile.schedule, epochs=0))
+    return {"HSV histograms": histograms} | trained_rows(profile)
 
 
-def trained_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def trained_rows(profile: Profile) -> dict[str, Run]:
     """Return Table I without its yardstick."""
-    losses, plain = loss_ablation_rows(profile, seed=seed, weights=weights), profile.plain.network.title
+    losses, plain = loss_ablation_rows(profile), profile.plain.network.title
     conventional = {name: _conventional(profile, network) for name, network in profile.conventional.items()}
     adversarial = {"RAIN": _with_losses_of(rain_settings(), profile.cad_net), "CAD-Net": profile.cad_net}
     return {
         f"{plain}: HR only": losses[f"{plain}: HR only"],
-        **_runs(profile, conventional, seed, weights, schedule=profile.plain_schedule),
-        **_runs(profile, adversarial, seed, weights, schedule=profile.adversarial_schedule),
-        **_runs(profile, {"LRAR": profile.lrar}, seed, weights, schedule=profile.plain_schedule),
+        **_runs(profile, conventional, schedule=profile.plain_schedule),
+        **_runs(profile, adversarial, schedule=profile.adversarial_schedule),
+        **_runs(profile, {"LRAR": profile.lrar}, schedule=profile.plain_schedule),
         f"{plain}: SR+ID+PS": losses[f"{plain}: SR+ID+PS"],
         "HRNet-ReID-H alone": losses["HRNet-ReID-H alone"],
         "HRNet-ReID": losses["ID"],
@@ -70,152 +64,124 @@ def trained_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> di
     }
 
 
-def teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
+def teacher_run(profile: Profile) -> Run:
     """Return HRNet-ReID-H, phase 1 of PS-HRNet."""
     high = HRNetReIDHighSettings(network=profile.ps_hrnet.network, identity=profile.ps_hrnet.identity)
-    return profile.run(high, seed=seed, weights=weights)
+    return profile.run(high)
 
 
-def plain_teacher_run(profile: Profile, *, seed: int, weights: StartingWeights) -> Run:
+def plain_teacher_run(profile: Profile) -> Run:
     """Return the plain network trained on high-resolution images only."""
     mlr = profile.data.mlr
     data = profile.data if mlr is None else replace(profile.data, mlr=replace(mlr, train="none"))
-    return profile.run(profile.plain, seed=seed, weights=weights, schedule=profile.plain_schedule, data=data)
+    return profile.run(profile.plain, schedule=profile.plain_schedule, data=data)
 
 
-def loss_ablation_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def loss_ablation_rows(profile: Profile) -> dict[str, Run]:
     """Return Table II: PS-HRNet's teacher alone, ID, SR+ID and SR+ID+PS, the whole; the same steps on a plain network.
 
     SR stands for the profile's VDSR-CA; the plain network has L_PS without it, too.
     """
-    teacher = teacher_run(profile, seed=seed, weights=weights)
-    whole = profile.ps_hrnet
-    alone = replace(whole, restoration=None, pseudo_siamese_weight=0)
-    start = _start(profile, whole.restoration, whole, teacher, seed, weights)
-    ours = {
+    teacher, twin, whole = teacher_run(profile), plain_teacher_run(profile), profile.ps_hrnet
+    ours = _with_module(profile, whole, teacher, profile.schedule)
+    ours |= {
+        "ID": profile.run(replace(whole, restoration=None, pseudo_siamese_weight=0)),
         "HRNet-ReID-H alone": teacher,
-        "ID": profile.run(alone, seed=seed, weights=weights),
-        "SR+ID": profile.run(
-            replace(whole, pseudo_siamese_weight=0), seed=seed, weights=weights, teacher=_module_only(start, teacher)
-        ),
-        "SR+ID+PS": profile.run(whole, seed=seed, weights=weights, teacher=start),
     }
-    plain, network = profile.plain, profile.plain.network.title
-    twin = plain_teacher_run(profile, seed=seed, weights=weights)
-    schedule = profile.plain_schedule
-    guided = replace(plain, pseudo_siamese_weight=whole.pseudo_siamese_weight)
-    module = module_rows(profile, profile.modules.vdsr_ca, seed=seed, weights=weights)
-    steps = {
-        "HR only": twin,
-        "ID": profile.run(plain, seed=seed, weights=weights, schedule=schedule),
-        "ID+PS": profile.run(guided, seed=seed, weights=weights, schedule=schedule, teacher=twin),
-        "SR+ID": module["SR+ID"],
-        "SR+ID+PS": module["SR+ID+PS"],
-    }
-    return ours | {f"{network}: {step}": run for step, run in steps.items()}
+    plain, schedule = module_rows(profile, profile.modules.vdsr_ca), profile.plain_schedule
+    guided = replace(profile.plain, pseudo_siamese_weight=whole.pseudo_siamese_weight)
+    plain |= {"HR only": twin, "ID": profile.run(profile.plain, schedule=schedule)}
+    plain |= {"ID+PS": profile.run(guided, schedule=schedule, teacher=twin)}
+    rows = {row: ours[row] for row in ("HRNet-ReID-H alone", "ID", "SR+ID", "SR+ID+PS")}
+    network, steps = profile.plain.network.title, ("HR only", "ID", "ID+PS", "SR+ID", "SR+ID+PS")
+    return rows | {f"{network}: {step}": plain[step] for step in steps}
 
 
-def module_rows(
-    profile: Profile, module: RestorationSettings, *, seed: int, weights: StartingWeights
-) -> dict[str, Run]:
+def module_rows(profile: Profile, module: RestorationSettings) -> dict[str, Run]:
     """Return what a module does alone, before the plain network, and before one that a sharp-sighted twin guides."""
-    twin = plain_teacher_run(profile, seed=seed, weights=weights)
-    joint = replace(profile.plain, restoration=module)
-    if joint.restoration_optimizer == "sgd":
-        scale = RESTORATION_LEARNING_RATE_SCALES.get(module.title, joint.restoration_learning_rate_scale)
-        joint = replace(joint, restoration_learning_rate_scale=scale)
-    guided = replace(joint, pseudo_siamese_weight=profile.ps_hrnet.pseudo_siamese_weight)
-    start = _start(profile, module, joint, twin, seed, weights)
-    options: dict[str, Any] = {"seed": seed, "weights": weights, "schedule": profile.plain_schedule}
-    return {
-        "Solo SR": _solo(profile, module, joint, twin, seed, weights),
-        "SR+ID": profile.run(joint, teacher=_module_only(start, twin), **options),
-        "SR+ID+PS": profile.run(guided, teacher=start, **options),
-    }
+    whole = replace(profile.plain, restoration=module, pseudo_siamese_weight=profile.ps_hrnet.pseudo_siamese_weight)
+    if whole.restoration_optimizer == "sgd":
+        scale = RESTORATION_LEARNING_RATE_SCALES.get(module.title, whole.restoration_learning_rate_scale)
+        whole = replace(whole, restoration_learning_rate_scale=scale)
+    return _with_module(profile, whole, plain_teacher_run(profile), profile.plain_schedule)
 
 
-def start_here_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def start_here_rows(profile: Profile) -> dict[str, Run]:
     """Return networks that saw sharp images only, whose curves show the problem, and what became of them."""
-    rows, plain = loss_ablation_rows(profile, seed=seed, weights=weights), profile.plain.network.title
+    rows, plain = loss_ablation_rows(profile), profile.plain.network.title
     names = (f"{plain}: HR only", f"{plain}: ID", f"{plain}: SR+ID+PS", "HRNet-ReID-H alone", "SR+ID+PS")
     return {row: rows[row] for row in names}
 
 
-def restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def restoration_rows(profile: Profile) -> dict[str, Run]:
     """Return Table III: bicubic and solo SR before PS-HRNet's teacher, then two rows of Table II; images measured."""
-    ablation, whole = loss_ablation_rows(profile, seed=seed, weights=weights), profile.ps_hrnet
-    teacher = ablation["HRNet-ReID-H alone"]
-    assert whole.restoration is not None
-    solo = _solo(profile, whole.restoration, whole, teacher, seed, weights)
-    nothing = replace(solo, method=SoloRestorationSettings(restoration=BICUBIC))
+    rows = _with_module(profile, profile.ps_hrnet, teacher_run(profile), profile.schedule)
+    nothing = replace(rows["Solo SR"], method=SoloRestorationSettings(restoration=BICUBIC))
     nothing = replace(nothing, schedule=replace(nothing.schedule, epochs=0))
-    rows = {"Bicubic": upsampled_by(nothing, BICUBIC.filter), "Solo SR": solo}
-    return rows | {row: ablation[row] for row in ("SR+ID", "SR+ID+PS")}
+    return {"Bicubic": upsampled_by(nothing, BICUBIC.filter)} | rows
 
 
-def all_restoration_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def all_restoration_rows(profile: Profile) -> dict[str, Run]:
     """Return Table III, SR+ID by SGD as both sources have it, and all modules of Table IV before the plain network."""
-    rows, whole = restoration_rows(profile, seed=seed, weights=weights), profile.ps_hrnet
+    rows, whole = restoration_rows(profile), profile.ps_hrnet
     sources = replace(whole, pseudo_siamese_weight=0, restoration_optimizer="sgd", identity_gradient=True)
     for source, scale in {"printed": 0.1, "released": 1.0}.items():
         method = replace(sources, restoration_learning_rate_scale=scale)
-        rows[f"SR+ID as {source}"] = profile.run(method, seed=seed, weights=weights)
+        rows[f"SR+ID as {source}"] = profile.run(method)
     for module in _modules(profile):
-        of_module = module_rows(profile, module, seed=seed, weights=weights)
+        of_module = module_rows(profile, module)
         rows |= {f"{module.title}: {row}": run for row, run in of_module.items()}
     return rows
 
 
-def super_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def super_resolution_rows(profile: Profile) -> dict[str, Run]:
     """Return Table IV: no module, bicubic images, and four modules before the plain network, trained together."""
     network = profile.plain.network.title
     bicubic = replace(profile.plain, restoration=BICUBIC)
     rows = {
-        "Bilinear": profile.run(profile.plain, seed=seed, weights=weights, schedule=profile.plain_schedule),
-        "Bicubic": upsampled_by(
-            profile.run(bicubic, seed=seed, weights=weights, schedule=profile.plain_schedule), BICUBIC.filter
-        ),
+        "Bilinear": profile.run(profile.plain, schedule=profile.plain_schedule),
+        "Bicubic": upsampled_by(profile.run(bicubic, schedule=profile.plain_schedule), BICUBIC.filter),
     }
     for module in _modules(profile):
-        rows[module.title] = module_rows(profile, module, seed=seed, weights=weights)["SR+ID"]
+        rows[module.title] = module_rows(profile, module)["SR+ID"]
     return {f"{row}+{network}": run for row, run in rows.items()}
 
 
-def pooling_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def pooling_rows(profile: Profile) -> dict[str, Run]:
     """Return Table V: HRNet-ReID with average, maximum and both poolings, on high-resolution images."""
     poolings = {"AAP": "average", "AMP": "maximum", "AAP+AMP": "both"}
     whole = profile.ps_hrnet
     usual = HRNetReIDHighSettings(network=whole.network, identity=whole.identity)
     methods = {row: replace(usual, network=replace(usual.network, pooling=name)) for row, name in poolings.items()}
-    return _runs(_high_resolution(profile), methods, seed, weights)
+    return _runs(_high_resolution(profile), methods)
 
 
-def backbone_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def backbone_rows(profile: Profile) -> dict[str, Run]:
     """Return Table VI: networks on high-resolution images, by one recipe; HRNet-ReID is Table V's last row."""
     names = ("ResNet-50", "PCB", "DenseNet-121", "HRNet-W32-C")
     methods = {
         name: _conventional(replace(profile, plain=RestoreAndIdentifySettings()), profile.backbones[name])
         for name in names
     }
-    rows = _runs(_high_resolution(profile), methods, seed, weights)
-    return rows | {"HRNet-ReID": pooling_rows(profile, seed=seed, weights=weights)["AAP+AMP"]}
+    rows = _runs(_high_resolution(profile), methods)
+    return rows | {"HRNet-ReID": pooling_rows(profile)["AAP+AMP"]}
 
 
-def sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def sequence_rows(profile: Profile) -> dict[str, Run]:
     """Return Table VII: the three sets of members of L_PS that the paper tried."""
-    rows = all_sequence_rows(profile, seed=seed, weights=weights)
+    rows = all_sequence_rows(profile)
     return {title: rows[title] for title in map(set_title, PAPER_SETS)}
 
 
-def all_sequence_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def all_sequence_rows(profile: Profile) -> dict[str, Run]:
     """Return Table VII without a limit of time: all 63 non-empty sets of the six members."""
-    full = loss_ablation_rows(profile, seed=seed, weights=weights)["SR+ID+PS"]
+    full = loss_ablation_rows(profile)["SR+ID+PS"]
     assert isinstance(full.method, PSHRNetSettings)
     sets = [chosen for size in range(1, 7) for chosen in combinations(RELEASE_MEMBERS, size)]
     return {set_title(members): replace(full, method=replace(full.method, members=members)) for members in sets}
 
 
-def cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def cad_net_rows(profile: Profile) -> dict[str, Run]:
     """Return the poster's tables: CAD-Net, four ablations, its parts f and g alone; its baseline; restoration alone."""
     ablation = {
         "CAD-Net": profile.cad_net,
@@ -224,28 +190,28 @@ def cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> di
         "CAD-Net without L_rec": replace(profile.cad_net, restoration_weight=0.0),
         "CAD-Net without L_cls": replace(profile.cad_net, classification_weight=0.0),
     }
-    rows = _runs(profile, ablation, seed, weights, schedule=profile.adversarial_schedule)
+    rows = _runs(profile, ablation, schedule=profile.adversarial_schedule)
     tests = replace(rows["CAD-Net"].evaluation, restoration_rates=(), perceptual_weights="")
     parts = {part: replace(rows["CAD-Net"], evaluation=replace(tests, part=part)) for part in ("f", "g")}
     rows |= {f"CAD-Net, {part} alone": run for part, run in parts.items()}
-    losses = loss_ablation_rows(profile, seed=seed, weights=weights)
+    losses = loss_ablation_rows(profile)
     plain = profile.plain.network.title
     rows |= {row: losses[row] for row in (f"{plain}: ID", f"{plain}: SR+ID+PS")}
-    return rows | {"Bicubic": restoration_rows(profile, seed=seed, weights=weights)["Bicubic"]}
+    return rows | {"Bicubic": restoration_rows(profile)["Bicubic"]}
 
 
-def all_cad_net_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def all_cad_net_rows(profile: Profile) -> dict[str, Run]:
     """Return `cad_net_rows` and what CAD-Net's authors did before and after: RAIN, CAD-Net++, half of the labels."""
     others = {
         "RAIN": _with_losses_of(rain_settings(), profile.cad_net),
         "CAD-Net++": _with_losses_of(cad_net_plus_plus_settings(), profile.cad_net),
         "CAD-Net, half of the labels": replace(profile.cad_net, labelled_fraction=0.5),
     }
-    rows = cad_net_rows(profile, seed=seed, weights=weights)
-    return rows | _runs(profile, others, seed, weights, schedule=profile.adversarial_schedule)
+    rows = cad_net_rows(profile)
+    return rows | _runs(profile, others, schedule=profile.adversarial_schedule)
 
 
-def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def lrar_rows(profile: Profile) -> dict[str, Run]:
     """Return LRAR's mechanisms one after the other, and the whole of it with the queries' level off by one."""
     whole = profile.lrar
     mechanisms = {
@@ -255,7 +221,7 @@ def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[
         "+ verification": replace(whole, progressive=False),
         "+ progressive = LRAR": whole,
     }
-    rows = _runs(profile, mechanisms, seed, weights, schedule=profile.plain_schedule)
+    rows = _runs(profile, mechanisms, schedule=profile.plain_schedule)
     lrar = rows["+ progressive = LRAR"]
     wrong = {"LRAR, told one level too sharp": -1.0, "LRAR, told one level too coarse": 1.0}
     return rows | {
@@ -263,11 +229,11 @@ def lrar_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[
     }
 
 
-def unseen_resolution_rows(profile: Profile, *, seed: int, weights: StartingWeights) -> dict[str, Run]:
+def unseen_resolution_rows(profile: Profile) -> dict[str, Run]:
     """Return every system of Table I, evaluated at rates that training saw and at others."""
     return {
         row: replace(run, evaluation=replace(profile.evaluation, query_rates=UNSEEN_RATES))
-        for row, run in state_of_the_art_rows(profile, seed=seed, weights=weights).items()
+        for row, run in state_of_the_art_rows(profile).items()
     }
 
 
@@ -284,10 +250,8 @@ def set_title(members: tuple[str, ...]) -> str:
     return f"{{{', '.join(member.replace('seq', 'Seq') for member in members)}}}"
 
 
-def _runs(
-    profile: Profile, methods: Mapping[str, MethodSettings], seed: int, weights: StartingWeights, **changes: Any
-) -> dict[str, Run]:
-    return {row: profile.run(method, seed=seed, weights=weights, **changes) for row, method in methods.items()}
+def _runs(profile: Profile, methods: Mapping[str, MethodSettings], **changes: Any) -> dict[str, Run]:
+    return {row: profile.run(method, **changes) for row, method in methods.items()}
 
 
 def _conventional(profile: Profile, network: ClassifierSettings) -> RestoreAndIdentifySettings:
@@ -301,39 +265,23 @@ def _modules(profile: Profile) -> tuple[RestorationSettings, ...]:
     return modules.srcnn, modules.vdsr, modules.rcan, modules.vdsr_ca
 
 
-def _solo(
-    profile: Profile,
-    module: RestorationSettings,
-    learning: RestoringSettings,
-    describing: Run,
-    seed: int,
-    weights: StartingWeights,
-) -> Run:
-    """Return the training of a module alone, by a schedule of its own or else as it learns before a network."""
-    method = SoloRestorationSettings(restoration=module, restoration_optimizer=learning.restoration_optimizer)
-    if (schedule := profile.solo_schedule) is None:
-        scale, schedule = learning.restoration_learning_rate_scale, describing.schedule
-        method = replace(method, restoration_learning_rate_scale=scale)
-    return profile.run(method, seed=seed, weights=weights, teacher=describing, schedule=schedule)
+def _with_module(
+    profile: Profile, whole: PSHRNetSettings | RestoreAndIdentifySettings, teacher: Run, schedule: Schedule
+) -> dict[str, Run]:
+    """Return the module of a method alone, before its network, and the whole method, which the teacher guides.
 
-
-def _start(
-    profile: Profile,
-    module: RestorationSettings | None,
-    learning: RestoringSettings,
-    teacher: Run,
-    seed: int,
-    weights: StartingWeights,
-) -> Run:
-    """Return the teacher of a row, or where the profile says so the training of the module alone beside it."""
-    if profile.solo_schedule is None or module is None:
-        return teacher
-    return _solo(profile, module, learning, teacher, seed, weights)
-
-
-def _module_only(start: Run, teacher: Run) -> Run | None:
-    """Return the run from which a row without L_PS starts, if it has one."""
-    return None if start == teacher else start
+    Alone it learns by a schedule of its own, from where the others then start, or else as it learns before the network.
+    """
+    solo = SoloRestorationSettings(restoration=whole.restoration, restoration_optimizer=whole.restoration_optimizer)
+    if profile.solo_schedule is None:
+        solo = replace(solo, restoration_learning_rate_scale=whole.restoration_learning_rate_scale)
+    alone = profile.run(solo, teacher=teacher, schedule=profile.solo_schedule or schedule)
+    without, start = replace(whole, pseudo_siamese_weight=0), None if profile.solo_schedule is None else alone
+    return {
+        "Solo SR": alone,
+        "SR+ID": profile.run(without, teacher=start, schedule=schedule),
+        "SR+ID+PS": profile.run(whole, teacher=start or teacher, schedule=schedule),
+    }
 
 
 def _high_resolution(profile: Profile) -> Profile:
@@ -431,7 +379,7 @@ def _settings(runs: Run | Sequence[Run]) -> dict[str, str]:
 
 def _settings_of_study() -> set[str]:
     paper = profile_settings("paper", "mlr-synthetic")
-    rows = [item.rows(paper, seed=0, weights=RANDOM_WEIGHTS) for item in ITEMS.values()]
+    rows = [item.rows(paper) for item in ITEMS.values()]
     return {name for runs in rows for run in runs.values() for name in _settings(run)}
 
 

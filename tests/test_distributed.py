@@ -43,7 +43,6 @@ from crreid.models.cross_resolution_encoder import CrossResolutionEncoderSetting
 from crreid.models.discriminators import DiscriminatorSettings
 from crreid.models.image_decoder import ImageDecoderSettings
 from crreid.models.pooled_classifier import PooledClassifierSettings
-from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import loss_ablation_rows
 from crreid.runs import Busy, Workspace, forget, measure
@@ -136,7 +135,7 @@ def test_triplet_is_that_of_the_whole_batch(count: int, margin: float) -> None:
 
 
 SMOKE = profile_settings("smoke", "mlr-synthetic")
-ROWS = loss_ablation_rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS)
+ROWS = loss_ablation_rows(SMOKE)
 SHORT = replace(SMOKE.plain_schedule, epochs=1, identities_per_batch=4)
 TEACHER = replace(ROWS["small ResNet-18: HR only"], schedule=SHORT)
 STUDENT = replace(

@@ -19,9 +19,8 @@ DATASETS = ("mlr-synthetic", "synthetic", "mlr-market-1501", "caviar", "mlr-vipe
 
 
 def full_run(profile: str = "paper", dataset: str = "mlr-market-1501") -> Run:
-    return loss_ablation_rows(profile_settings(profile, dataset), seed=3, weights=StartingWeights(default="timm"))[
-        "SR+ID+PS"
-    ]
+    settings = replace(profile_settings(profile, dataset), seed=3, weights=StartingWeights(default="timm"))
+    return loss_ablation_rows(settings)["SR+ID+PS"]
 
 
 def changes(before: Run, after: Run) -> dict[str, Any]:
@@ -47,13 +46,13 @@ def test_a_profile_is_called_by_its_name_and_its_runs_share_its_settings(name: s
     profile = profile_settings(name, "mlr-synthetic")
     assert isinstance(profile, Profile)
     assert profile.name == name
-    run = profile.run(profile.lrar, seed=7, weights=StartingWeights(default="timm"))
+    run = replace(profile, seed=7, weights=StartingWeights(default="timm")).run(profile.lrar)
     for field in ("data", "schedule", "evaluation", "size", "augmentation"):
         assert getattr(run, field) == getattr(profile, field)
     assert (run.seed, run.weights, run.teacher) == (7, "timm", None)
     tests = replace(profile.evaluation, restoration_rates=RESTORATION_RATES)
-    assert profile.run(profile.ps_hrnet, seed=7, weights=StartingWeights()).evaluation == tests
-    assert profile.run(profile.lrar, seed=7, weights=StartingWeights(), size=(8, 4)).size == (8, 4)
+    assert profile.run(profile.ps_hrnet).evaluation == tests
+    assert profile.run(profile.lrar, size=(8, 4)).size == (8, 4)
 
 
 def test_printed_changes_what_the_paper_prints_otherwise_and_nothing_else() -> None:

@@ -64,7 +64,7 @@ def profile(request):
 
 
 def rows_of(rows, profile, seed=0, weights=RANDOM_WEIGHTS):
-    return rows(profile, seed=seed, weights=weights)
+    return rows(replace(profile, seed=seed, weights=weights))
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -129,7 +129,7 @@ def test_teachers_saw_sharp_images_only_and_modules_start_from_what_they_learnt_
     assert replace(twin, data=profile.data) == table2[f"{plain}: ID"]
     assert table2[f"{plain}: ID+PS"].teacher == twin
     for module in (profile.modules.srcnn, profile.modules.rcan):
-        rows = module_rows(profile, module, seed=0, weights=RANDOM_WEIGHTS)
+        rows = module_rows(profile, module)
         alone = profile.solo_schedule is not None
         assert rows["Solo SR"].teacher == twin
         assert rows["Solo SR"].schedule == (profile.solo_schedule or profile.plain_schedule)
@@ -179,8 +179,8 @@ def test_bicubic_of_table_3_learns_nothing_from_data_that_bicubic_enlarged(profi
 def test_restoration_is_measured_by_lpips_where_its_weights_are_given(profile):
     given = StartingWeights(perceptual="file 12")
     for rows in (restoration_rows, cad_net_rows):
-        for row, run in rows(profile, seed=0, weights=given).items():
-            without = rows(profile, seed=0, weights=StartingWeights())[row]
+        for row, run in rows_of(rows, profile, weights=given).items():
+            without = rows_of(rows, profile)[row]
             assert run.evaluation == replace(without.evaluation, perceptual_weights=run.evaluation.perceptual_weights)
             assert run.evaluation.perceptual_weights == ("file 12" if run.evaluation.restoration_rates else "")
             assert run.training_digest == without.training_digest

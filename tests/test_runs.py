@@ -20,7 +20,7 @@ from crreid.data.pairs import PairBatch
 from crreid.data.prepare import PreparedData, content_of
 from crreid.errors import InputError
 from crreid.methods.method import Method, ParameterGroup
-from crreid.models.weights import StartingWeights, digest_of_file
+from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
 from crreid.records import Record, read_sealed, write_sealed
 from crreid.rows import loss_ablation_rows
@@ -28,7 +28,7 @@ from crreid.runs import Busy, Run, Workspace, find_record, forget, measure, reco
 from crreid.settings import canonical, described
 from crreid.training import loop
 
-ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
+ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"))
 TEACHER = ROWS["small ResNet-18: HR only"]
 FULL = replace(ROWS["small ResNet-18: SR+ID+PS"], teacher=TEACHER)
 QUICK = replace(TEACHER, schedule=replace(TEACHER.schedule, epochs=1, identities_per_batch=4))

@@ -36,7 +36,6 @@ from crreid.errors import InputError
 from crreid.evaluation.ranking import RetrievalLabels, multi_shot
 from crreid.files import write_atomically
 from crreid.methods.method import Method
-from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.numerics import effective_precision, keep_freed_memory
 from crreid.profiles import profile_settings
 from crreid.provenance import provenance, time_stamp
@@ -97,7 +96,7 @@ class _Job:
 
     def run(self) -> Run:
         """Return PS-HRNet of the size's profile, at a learning rate at which nothing diverges soon."""
-        rows = state_of_the_art_rows(profile_settings(self.size, "mlr-synthetic"), seed=0, weights=RANDOM_WEIGHTS)
+        rows = state_of_the_art_rows(profile_settings(self.size, "mlr-synthetic"))
         identities, images = self.sizes[0]
         schedule = Schedule(epochs=2, warmup_epochs=2, identities_per_batch=identities, images_per_identity=images)
         return replace(rows["PS-HRNet"], schedule=replace(schedule, precision=self.precision))

@@ -177,7 +177,7 @@ class Study:
         return pd.DataFrame({"file": [file.name for file in self._artefacts], "title": list(self._artefacts.values())})
 
     def _per_row(self, rows: Rows, profile: Profile) -> dict[str, list[Run]]:
-        per_seed = [rows(profile, seed=seed, weights=self.weights) for seed in self.seeds]
+        per_seed = [rows(replace(profile, seed=seed, weights=self.weights)) for seed in self.seeds]
         for row in self.rows:
             if row not in per_seed[0]:
                 raise InputError(f"{self.item} has no row {row!r}{did_you_mean(row, per_seed[0])}")

@@ -23,7 +23,6 @@ from crreid.data.table import ImageTable
 from crreid.models.rcan import RCANSettings
 from crreid.models.srcnn import SRCNNSettings
 from crreid.models.vdsr import VDSR, VDSRSettings
-from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import trained_rows
 
@@ -32,7 +31,7 @@ HEIGHT, WIDTH, BATCH = 12, 10, 2
 PIXELS = HEIGHT * WIDTH * BATCH
 FLOAT = 4  # bytes
 IMAGES = torch.zeros(BATCH, 3, HEIGHT, WIDTH)
-ROWS = trained_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=RANDOM_WEIGHTS)
+ROWS = trained_rows(profile_settings("smoke", "mlr-synthetic"))
 
 
 def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:

@@ -10,7 +10,6 @@ from workspaces import open_workspace
 from crreid.data.pairs import PairBatch, normalise
 from crreid.errors import InputError
 from crreid.methods.colour_histogram import ColourHistogramSettings
-from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import teacher_run
 from crreid.runs import measure
@@ -72,7 +71,7 @@ def test_nothing_learns_and_the_mirror_image_is_the_same(batch: PairBatch) -> No
 
 
 def test_a_run_of_no_epochs_has_a_record_of_no_parameters(tmp_path: Path, pixels: Path) -> None:
-    run = teacher_run(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=RANDOM_WEIGHTS)
+    run = teacher_run(profile_settings("smoke", "mlr-synthetic"))
     run = replace(run, method=ColourHistogramSettings(), schedule=replace(run.schedule, epochs=0))
     record = measure(run, open_workspace(tmp_path, pixels))
     assert (record.title, record.parameters, record.provenance["start"]) == ("HSV histograms", 0, "random")

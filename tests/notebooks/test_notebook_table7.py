@@ -1,5 +1,7 @@
 """Table VII at smoke size: its numbers are those of its records, and what a member adds is recomputed by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from crreid.rows import all_sequence_rows
@@ -37,7 +39,7 @@ def test_all_63_sets_are_rows_and_one_can_be_chosen(notebook):
     found = notebook("table7_sequence_combinations", sets="all", rows=[ADOPTED])
     assert list(found["table"].index) == [ADOPTED]
     assert len(found["study"].paper(all_sequence_rows)) == 1
-    every = all_sequence_rows(found["study"].profile, seed=0, weights=found["study"].weights)
+    every = all_sequence_rows(replace(found["study"].profile, weights=found["study"].weights))
     assert len(every) == 63
 
 

@@ -17,7 +17,7 @@ from crreid.data import pixels
 from crreid.data.prepare import DataSettings
 from crreid.errors import InputError
 from crreid.methods.method import Method
-from crreid.models.weights import StartingWeights, digest_of_file
+from crreid.models.weights import digest_of_file
 from crreid.profiles import profile_settings
 from crreid.records import Record
 from crreid.rows import loss_ablation_rows
@@ -25,7 +25,7 @@ from crreid.runs import Busy, Workspace, find_record, measure
 from crreid.study import measure as module
 from crreid.study.measure import Durations, measure_all
 
-ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"), seed=0, weights=StartingWeights())
+ROWS = loss_ablation_rows(profile_settings("smoke", "mlr-synthetic"))
 TEACHER, STUDENT = ROWS["small ResNet-18: HR only"], ROWS["small ResNet-18: ID+PS"]
 OTHER = ROWS["SR+ID+PS"]  # another method
 SHORT = replace(TEACHER, schedule=replace(TEACHER.schedule, epochs=1, identities_per_batch=4))

@@ -9,7 +9,6 @@ from torch import nn
 from crreid.bench.cost import random_batch, untrained
 from crreid.data.pairs import PairBatch
 from crreid.methods.method import Method, ParameterGroup, parameter_group
-from crreid.models.weights import RANDOM_WEIGHTS
 from crreid.profiles import profile_settings
 from crreid.rows import ITEMS
 from crreid.runs import Run
@@ -17,7 +16,7 @@ from crreid.training.schedule import Schedule
 from crreid.training.step import TrainingStep
 
 SMOKE = profile_settings("smoke", "mlr-synthetic")
-RUNS = [run for item in ITEMS.values() for run in item.rows(SMOKE, seed=0, weights=RANDOM_WEIGHTS).values()]
+RUNS = [run for item in ITEMS.values() for run in item.rows(SMOKE).values()]
 DISTINCT = {(type(run.method), run.teacher is None): run for run in RUNS if run.schedule.epochs}.values()
 CPU, META = torch.device("cpu"), torch.device("meta")
 
