@@ -96,7 +96,7 @@ class Study:
         """
         paper = profile_settings("paper", self.dataset)
         plain, papers = (profile.plain.network.title for profile in (self.profile, paper))
-        runs = self._per_row(rows, paper)
+        runs = replace(self, rows=())._per_row(rows, paper)  # chosen rows bear this profile's names
         return {
             row: runs[row if row in runs else row.replace(plain, papers)] for row in self._per_row(rows, self.profile)
         }

@@ -89,6 +89,13 @@ def test_rows_can_be_chosen_and_unknown_ones_are_told():
         opened(rows="SR+I").runs(loss_ablation_rows)
 
 
+def test_a_chosen_row_of_the_plain_network_stands_for_the_papers():
+    study = opened(rows=["small ResNet-18: ID"])
+    [(row, [run])] = study.paper(loss_ablation_rows).items()
+    assert row == "small ResNet-18: ID"
+    assert run.method.runs_on == "resnet50"
+
+
 def test_settings_can_be_changed_by_one_parameter(monkeypatch, capsys):
     monkeypatch.setattr(
         "crreid.study.session.measure_all", lambda runs, workspace: Work({run.digest: run for run in runs})
