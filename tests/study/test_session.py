@@ -77,7 +77,7 @@ def test_runs_are_those_of_every_row_and_seed():
     runs = study.runs(loss_ablation_rows)
     assert list(runs) == ROWS
     assert [run.seed for run in runs["ID"]] == [0, 5]
-    expected = loss_ablation_rows(study.profile, seed=5, weights=study.weights)
+    expected = loss_ablation_rows(replace(study.profile, seed=5, weights=study.weights))
     assert runs["SR+ID+PS"][1] == expected["SR+ID+PS"]
     assert study.paper(loss_ablation_rows)["ID"][0].schedule.epochs == 71
     assert str(study) == "table2_loss_ablation: profile smoke, mlr-synthetic, seeds 0, 5"
