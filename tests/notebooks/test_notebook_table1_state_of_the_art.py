@@ -48,6 +48,7 @@ def test_on_a_data_set_of_the_paper_our_order_is_held_against_it(shown, notebook
         "dataset": "mlr-market-1501",
         "rows": ["CAD-Net", "LRAR", "PS-HRNet"],
         "seeds": [0, 1],
+        "weights": "packaged",
     }
     study = open_study(NAME, **market)
     rank1 = {"CAD-Net": 0.9, "LRAR": 0.5, "PS-HRNet": 0.2}
