@@ -96,7 +96,7 @@ class Profile:
 
         Restored images are measured where the method restores.
         """
-        if getattr(method, "restoration", None) is not None or isinstance(method, CADNetSettings):
+        if method.restores:
             tests: dict[str, Any] = {
                 "restoration_rates": RESTORATION_RATES,
                 "perceptual_weights": self.weights.perceptual,

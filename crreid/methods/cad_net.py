@@ -31,7 +31,15 @@ from crreid.losses.adversarial import deceiver_loss, discriminator_loss
 from crreid.losses.cross_entropy import label_smoothing_cross_entropy
 from crreid.losses.restoration import restoration_loss
 from crreid.losses.triplet import batch_hard_triplet
-from crreid.methods.method import UNTOUCHED, Method, MethodSettings, ParameterGroup, drawn_alone, parameter_group
+from crreid.methods.method import (
+    BY_ADAM,
+    UNTOUCHED,
+    Method,
+    MethodSettings,
+    ParameterGroup,
+    drawn_alone,
+    parameter_group,
+)
 from crreid.models.common import start_classifier
 from crreid.models.cross_resolution_encoder import REDUCTIONS, CrossResolutionEncoder, CrossResolutionEncoderSettings
 from crreid.models.discriminators import DiscriminatorSettings
@@ -115,6 +123,11 @@ class CADNetSettings(MethodSettings):
         return self.encoder.backbone
 
     @property
+    def restores(self) -> bool:
+        """Return that G recovers images."""
+        return True
+
+    @property
     def runs_on(self) -> str:
         """Return E's and F's name and the decoder's width."""
         return f"{self.encoder.backbone} (decoder width {self.decoder.width})"
@@ -193,8 +206,7 @@ class CADNet(Method):
         if settings.classification_weight > 0:
             groups.append(parameter_group(self.classifier, settings.classifier_learning_rate_scale))
         players = {"generator": groups}
-        decay = {"weight_decay": 0.0} if settings.discriminator_optimizer == "adam" else {}
-        options = {"optimizer": settings.discriminator_optimizer, **decay}
+        options = BY_ADAM if settings.discriminator_optimizer == "adam" else {"optimizer": "sgd"}
         for kind, judge in {"feature": self.feature_discriminators, "image": self.image_discriminator}.items():
             if judge is not None:
                 group = parameter_group(judge, settings.discriminator_learning_rate_scale, **options)

@@ -17,6 +17,9 @@ from crreid.data.pairs import PairBatch
 ParameterGroup = dict[str, Any]
 """Parameters that learn alike, from `parameter_group`."""
 
+BY_ADAM: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0}
+"""Options of a group that learns by Adam whatever the schedule's optimiser is; decay is the networks'."""
+
 UNTOUCHED = "_input"
 """Ends the name of a number that `Method.losses` has logged and nobody minimises: the loss before it, had the
 restoration module left its input as it is."""
@@ -110,6 +113,11 @@ class MethodSettings(ABC):
         """Return the backbone's name, by which pretrained weights are known; empty for none."""
         network = getattr(self, "network", None)
         return "" if network is None else str(network.backbone)
+
+    @property
+    def restores(self) -> bool:
+        """Return whether it hands out restored images, which are then measured."""
+        return getattr(self, "restoration", None) is not None
 
     @property
     def runs_on(self) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from crreid.data.pairs import PairBatch
 from crreid.losses.restoration import restoration_loss
 from crreid.methods.method import (
+    BY_ADAM,
     UNTOUCHED,
     GuidedMethod,
     Method,
@@ -73,7 +74,7 @@ class RestoringMethod(GuidedMethod):
         settings = self._restores_by
         if self.restoration is None or not self.learns_to_restore:
             return []
-        options = {"optimizer": "adam", "weight_decay": 0.0} if settings.restoration_optimizer == "adam" else {}
+        options = BY_ADAM if settings.restoration_optimizer == "adam" else {}
         return [parameter_group(self.restoration, settings.restoration_learning_rate_scale, **options)]
 
     def restored(self, batch: PairBatch) -> tuple[Tensor, dict[str, Tensor]]:
